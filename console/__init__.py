@@ -1,0 +1,1 @@
+"""The operator console: what the engineer on call looks at."""

@@ -1,0 +1,1 @@
+"""What the services agree on: channels, lifecycle, messages, subjects, topology, tables, problems, settings."""

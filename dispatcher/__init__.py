@@ -1,0 +1,1 @@
+"""Pulls lanes, paces, claims, sends through providers, and settles outcomes in groups."""

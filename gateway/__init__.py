@@ -1,0 +1,1 @@
+"""The HTTP door: REST routes and the group-commit intake (Quart)."""

@@ -1,0 +1,1 @@
+"""The Piccolo application that brings the ledger to its newest schema."""
