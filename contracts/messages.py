@@ -1,0 +1,96 @@
+"""Messages on the bus: frozen structs with the version in the tag.
+
+Readers ignore fields they do not know. A field may be added with a default; it is never
+retyped, renamed or reused. A breaking change is a new tag, accepted beside the old one.
+Golden files in ``tests/contracts/`` hold one example of each tag for ever.
+"""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from contracts.channels import Channel, Priority
+from contracts.lifecycle import Status
+from contracts.outcomes import FailureClass
+
+UtcTime = Annotated[datetime, Meta(tz=True)]
+
+CORRELATION_HEADER = "Tocsin-Correlation-Id"
+TRACEPARENT_HEADER = "traceparent"
+MESSAGE_ID_HEADER = "Nats-Msg-Id"
+
+
+class Message(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True
+):
+    """What travels on the bus."""
+
+
+class NotificationQueued(Message, frozen=True, tag="notification.queued.v1"):
+    """A notification waits for a dispatcher; its body stays in the ledger."""
+
+    notification_id: UUID
+
+
+class StatusChanged(Message, frozen=True, tag="status.changed.v1"):
+    """A notification has a new status.
+
+    ``sequence`` rises by one with every change of one notification, so a reader can tell
+    a repeated or an older event from a newer one.
+    """
+
+    notification_id: UUID
+    tenant: str
+    channel: Channel
+    priority: Priority
+    status: Status
+    attempts: int
+    sequence: int
+    at: UtcTime
+    correlation_id: str
+    batch_id: UUID | None = None
+    failure_class: FailureClass | None = None
+    provider: str | None = None
+
+
+class DeadLettered(Message, frozen=True, tag="dead_letter.v1"):
+    """A notification was given up. Its recipient and body stay in the ledger."""
+
+    notification_id: UUID
+    tenant: str
+    channel: Channel
+    priority: Priority
+    attempts: int
+    failure_class: FailureClass
+    reason: str
+    at: UtcTime
+    correlation_id: str
+    batch_id: UUID | None = None
+    provider: str | None = None
+
+
+AnyMessage = NotificationQueued | StatusChanged | DeadLettered
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """Write a message as JSON."""
+    return _encoder.encode(message)
+
+
+def decode(payload: bytes) -> AnyMessage:
+    """Read a message; ``msgspec.ValidationError`` when the tag or a field is unknown to us."""
+    return _decoder.decode(payload)
+
+
+def queueing_id(notification_id: UUID, sequence: int) -> str:
+    """Return the ``Nats-Msg-Id`` of one queueing of a notification.
+
+    Publishing the same queueing again is a duplicate; the next queueing is not.
+    """
+    return f"{notification_id}:{sequence}"

@@ -1,0 +1,44 @@
+"""Settings every service shares: where the servers are, and who this process is."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, UrlConstraints
+from pydantic.networks import AnyUrl
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+NatsUrl = Annotated[
+    AnyUrl, UrlConstraints(allowed_schemes=["nats", "tls", "ws", "wss"])
+]
+
+#: A name that is one token of a subject and one label of a metric.
+INSTANCE_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+class MeshSettings(BaseSettings):
+    """Read from ``TOCSIN_…``; every service's own settings derive from this."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOCSIN_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    postgres_dsn: PostgresDsn
+    """The ledger, for example ``postgresql://tocsin@127.0.0.1:5432/tocsin``."""
+    postgres_pool_size: Annotated[int, Field(ge=1, le=200)] = 8
+    """Connections to the ledger this process may hold."""
+    nats_url: NatsUrl
+    """The bus, for example ``nats://127.0.0.1:4222``."""
+    nats_creds: Path | None = None
+    """Credentials file for the bus, when it asks for one."""
+    redis_url: RedisDsn
+    """Shared limits, for example ``redis://127.0.0.1:6379/0``."""
+    instance: Annotated[str, Field(pattern=INSTANCE_PATTERN)] | None = None
+    """Name of this process among its like; made from host and pid when absent."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "pretty"] = "auto"
+    """``auto`` is pretty on a terminal, JSON elsewhere."""
+    drain_seconds: Annotated[float, Field(gt=0, le=300)] = 8.0
+    """How long a service that was told to stop may finish what it holds."""
+
+
+__all__ = ["INSTANCE_PATTERN", "MeshSettings", "NatsUrl", "SecretStr"]

@@ -1,0 +1,47 @@
+"""Every subject on the bus, as functions; no other module spells one."""
+
+from uuid import UUID
+
+from contracts.channels import Channel, Lane, Priority
+from contracts.lifecycle import Status
+
+NOTIFY_ALL = "notify.>"
+STATUS_ALL = "status.>"
+DLQ_ALL = "dlq.>"
+MESH_STATE_ALL = "mesh.state.>"
+
+MAX_DELIVERIES = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
+MSG_TERMINATED = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED"
+
+
+def notify(lane: Lane) -> str:
+    """Carry the notifications of one lane to the dispatchers."""
+    return f"notify.{lane.channel}.{lane.priority}"
+
+
+def lane_of(subject: str) -> Lane:
+    """Return the lane of a ``notify`` subject; ValueError when it is none."""
+    match subject.split("."):
+        case ["notify", channel, priority]:
+            return Lane(Channel(channel), Priority(priority))
+    raise ValueError(f"not a lane's subject: {subject}")
+
+
+def status(tenant: str, channel: Channel, new: Status, notification_id: UUID) -> str:
+    """Announce that a notification has changed its status."""
+    return f"status.{tenant}.{channel}.{new}.{notification_id}"
+
+
+def status_of_notification(notification_id: UUID, tenant: str = "*") -> str:
+    """Match every status event of one notification."""
+    return f"status.{tenant}.*.*.{notification_id}"
+
+
+def dead_letter(lane: Lane) -> str:
+    """Carry the dead letters of one lane."""
+    return f"dlq.{lane.channel}.{lane.priority}"
+
+
+def mesh_state(service: str, instance: str) -> str:
+    """Carry the state of one running service, once a second."""
+    return f"mesh.state.{service}.{instance}"

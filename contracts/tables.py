@@ -1,0 +1,162 @@
+"""The ledger's tables, declared for Piccolo.
+
+Declarations only: partitioning, checks and partial indexes are in the migrations, and
+whatever moves many rows is set-based SQL in a service's ``store.sql``.
+"""
+
+from piccolo.columns import (
+    JSONB,
+    UUID,
+    Array,
+    Bytea,
+    Integer,
+    Text,
+    Timestamptz,
+)
+from piccolo.table import Table
+
+
+class Notification(Table, tablename="notification"):
+    """One notification. Partitioned by id, so by creation time.
+
+    Either it is final, or ``queued_at`` or ``due_at`` is set (a check holds this):
+    nothing that was accepted is without a next step.
+    """
+
+    id = UUID(primary_key=True, default=None)
+    tenant = Text(default=None)
+    channel = Text(default=None)
+    priority = Text(default=None)
+    status = Text(default=None)
+    sequence = Integer(
+        default=None,
+        help_text="Status changes so far. A claim returns it as the fence: "
+        "the outcome of that claim is accepted only while it is unchanged.",
+    )
+    attempts = Integer(default=0, help_text="Provider calls made.")
+    max_attempts = Integer(default=None)
+    recipient = Text(default=None)
+    subject = Text(null=True, default=None)
+    content = Text(default=None)
+    correlation_id = Text(default=None)
+    traceparent = Text(null=True, default=None)
+    batch_id = UUID(null=True, default=None)
+    template_id = UUID(null=True, default=None)
+    idempotency_key = Text(null=True, default=None)
+    metadata = JSONB(null=True, default=None)
+    queued_at = Timestamptz(
+        null=True,
+        default=None,
+        help_text="When it was last put on the bus; NULL when the bus does not have it.",
+    )
+    due_at = Timestamptz(
+        null=True,
+        default=None,
+        help_text="When the scheduler puts it on the bus; NULL when it need not.",
+    )
+    lease_until = Timestamptz(null=True, default=None)
+    lease_owner = Text(null=True, default=None)
+    scheduled_at = Timestamptz(null=True, default=None)
+    expires_at = Timestamptz(null=True, default=None)
+    next_retry_at = Timestamptz(null=True, default=None)
+    provider = Text(null=True, default=None)
+    provider_message_id = Text(null=True, default=None)
+    failure_class = Text(null=True, default=None)
+    failure_reason = Text(null=True, default=None)
+    created_at = Timestamptz(default=None)
+    updated_at = Timestamptz(default=None)
+    last_attempted_at = Timestamptz(null=True, default=None)
+    delivered_at = Timestamptz(null=True, default=None)
+    failed_at = Timestamptz(null=True, default=None)
+    cancelled_at = Timestamptz(null=True, default=None)
+
+
+class NotificationEvent(Table, tablename="notification_event"):
+    """One line of a notification's trace. Its time is written in its id (UUIDv7)."""
+
+    notification_id = UUID(default=None)
+    id = UUID(primary_key=True, default=None)
+    sequence = Integer(
+        null=True, default=None, help_text="NULL when the event changed no status."
+    )
+    event = Text(default=None)
+    details = JSONB(null=True, default=None)
+
+
+class Batch(Table, tablename="batch"):
+    """One accepted batch. Its members have ids between its own and ``last_id``."""
+
+    id = UUID(primary_key=True, default=None)
+    tenant = Text(default=None)
+    size = Integer(default=None)
+    last_id = UUID(default=None)
+    correlation_id = Text(default=None)
+    created_at = Timestamptz(default=None)
+
+
+class IdempotencyKey(Table, tablename="idempotency_key"):
+    """The answer a key has had. Unique by tenant, endpoint and key."""
+
+    id = UUID(primary_key=True, default=None)
+    tenant = Text(default=None)
+    endpoint = Text(default=None, help_text="Method and path.")
+    key = Text(default=None)
+    body_hash = Bytea(default=None, help_text="SHA-256 of the raw request body.")
+    resource_id = UUID(default=None, help_text="The notification or batch it made.")
+    response = Bytea(default=None, help_text="The body that was answered.")
+    correlation_id = Text(default=None)
+    created_at = Timestamptz(default=None)
+    expires_at = Timestamptz(default=None)
+
+
+class OutboxGroup(Table, tablename="outbox_group"):
+    """Notifications whose publishing is not yet confirmed, one row for a whole group."""
+
+    id = UUID(primary_key=True, default=None)
+    notification_ids = Array(base_column=UUID(default=None), default=list)
+    created_at = Timestamptz(default=None)
+
+
+class DeadLetter(Table, tablename="dead_letter"):
+    """A notification that was given up; committed together with its ``failed``."""
+
+    id = UUID(primary_key=True, default=None)
+    notification_id = UUID(default=None)
+    sequence = Integer(
+        default=None, help_text="The change that failed it; replays may fail again."
+    )
+    tenant = Text(default=None)
+    channel = Text(default=None)
+    priority = Text(default=None)
+    attempts = Integer(default=None)
+    failure_class = Text(default=None)
+    reason = Text(default=None)
+    created_at = Timestamptz(default=None)
+    published_at = Timestamptz(
+        null=True, default=None, help_text="When the DLQ stream confirmed it."
+    )
+
+
+class ApiKey(Table, tablename="api_key"):
+    """A key of the public API, stored as a hash."""
+
+    id = UUID(primary_key=True, default=None)
+    tenant = Text(default=None)
+    name = Text(default=None)
+    role = Text(default=None)
+    secret_hash = Bytea(default=None, help_text="SHA-256 of the whole key.")
+    created_at = Timestamptz(default=None)
+    expires_at = Timestamptz(null=True, default=None)
+    revoked_at = Timestamptz(null=True, default=None)
+    last_used_at = Timestamptz(null=True, default=None)
+
+
+TABLES: tuple[type[Table], ...] = (
+    Notification,
+    NotificationEvent,
+    Batch,
+    IdempotencyKey,
+    OutboxGroup,
+    DeadLetter,
+    ApiKey,
+)
