@@ -1,0 +1,1 @@
+"""What every service stands on: connections, readiness, logs, metrics, heartbeat, drain."""

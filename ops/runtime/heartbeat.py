@@ -1,0 +1,121 @@
+"""Tells the mesh that a service lives: its state once a second, and the NATS micro protocol."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+import nats.errors
+import nats.micro
+import psutil
+import structlog
+
+from contracts import subjects
+from contracts.mesh import LaneReading, ServiceCondition, ServiceState
+from ops.runtime.bus import Bus
+from ops.runtime.readiness import Readiness
+from ops.runtime.version import version
+
+log = structlog.stdlib.get_logger()
+
+PERIOD_SECONDS = 1.0
+
+
+class Readings(msgspec.Struct, kw_only=True):
+    """What a service adds to its own state; it fills this in when asked, once a second."""
+
+    lanes: list[LaneReading] = []
+    gauges: dict[str, float] = {}
+
+
+class Heartbeat:
+    """Publishes one service's state."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        readiness: Readiness,
+        *,
+        service: str,
+        instance: str,
+    ) -> None:
+        self._bus = bus
+        self._readiness = readiness
+        self._service = service
+        self._instance = instance
+        self._read: Callable[[], Readings] = Readings
+        self._process = psutil.Process()
+        self._started_at = datetime.now(UTC)
+        self.draining = False
+
+    def reports(self, read: Callable[[], Readings]) -> None:
+        """Ask ``read`` for what the service adds to its state; it must not block."""
+        self._read = read
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Publish once a second until told to stop, and once more to say goodbye."""
+        registration = await self._register(stopping)
+        while not stopping.is_set():
+            await self._publish()
+            try:
+                await asyncio.wait_for(stopping.wait(), PERIOD_SECONDS)
+            except TimeoutError:
+                continue
+        self.draining = True
+        await self._publish()
+        if registration is not None:
+            try:
+                await registration.stop()
+            except nats.errors.Error as error:
+                log.info("micro.stop_failed", error=repr(error))
+
+    async def _register(
+        self, stopping: asyncio.Event
+    ) -> nats.micro.service.Service | None:
+        connected = asyncio.create_task(self._bus.connected.wait(), name="bus.wait")
+        stopped = asyncio.create_task(stopping.wait(), name="stop.wait")
+        await asyncio.wait({connected, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        connected.cancel()
+        stopped.cancel()
+        if stopping.is_set():
+            return None
+        return await nats.micro.add_service(
+            self._bus.nc,
+            name=f"tocsin-{self._service}",
+            version=version(),
+            metadata={"instance": self._instance},
+        )
+
+    async def _publish(self) -> None:
+        state = await self.state()
+        try:
+            await self._bus.nc.publish(
+                subjects.mesh_state(self._service, self._instance),
+                msgspec.json.encode(state),
+            )
+        except (nats.errors.Error, ConnectionError) as error:
+            log.debug("heartbeat.not_sent", error=repr(error))
+
+    async def state(self) -> ServiceState:
+        """Take the state of this moment."""
+        dependencies = await self._readiness.ask()
+        readings = self._read()
+        return ServiceState(
+            service=self._service,
+            instance=self._instance,
+            version=version(),
+            condition=self._condition(await self._readiness.missing()),
+            pid=os.getpid(),
+            at=datetime.now(UTC),
+            started_at=self._started_at,
+            rss_bytes=self._process.memory_info().rss,
+            dependencies=dependencies,
+            lanes=readings.lanes,
+            gauges=readings.gauges,
+        )
+
+    def _condition(self, missing: list[str]) -> ServiceCondition:
+        if self.draining:
+            return ServiceCondition.DRAINING
+        return ServiceCondition.UNREADY if missing else ServiceCondition.READY

@@ -1,0 +1,152 @@
+"""One running service: everything it opens, in order, and how it stops."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+import structlog
+import uvloop
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from contracts.settings import MeshSettings
+from ops.runtime import logging
+from ops.runtime.bus import Bus, open_bus
+from ops.runtime.heartbeat import Heartbeat
+from ops.runtime.ledger import Ledger, open_ledger
+from ops.runtime.limits import open_redis
+from ops.runtime.readiness import Readiness
+from ops.runtime.version import version
+
+log = structlog.stdlib.get_logger()
+
+
+class Stop:
+    """Tells every part of a process that it is time to stop, and why if it went wrong."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.failures: list[str] = []
+
+    def fail(self, reason: str) -> None:
+        """Stop for a reason that only a restart can mend; the exit code becomes 1."""
+        log.error("service.failed", reason=reason)
+        self.failures.append(reason)
+        self.event.set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What a service stands on. Everything opens without its server being there."""
+
+    name: str
+    instance: str
+    ledger: Ledger
+    bus: Bus
+    redis: Redis
+    readiness: Readiness
+    heartbeat: Heartbeat
+    registry: CollectorRegistry
+    stop: Stop
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        """Set when the service was told to stop; it cancels nothing."""
+        return self.stop.event
+
+
+def instance_name(settings: MeshSettings) -> str:
+    """Return the configured name of this process, or one made from host and pid."""
+    if settings.instance:
+        return settings.instance
+    host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())
+    return f"{host}-{os.getpid()}"[-64:]
+
+
+@asynccontextmanager
+async def open_service(name: str, settings: MeshSettings) -> AsyncIterator[Service]:
+    """Open connections, announce the service on the mesh, and close all in reverse.
+
+    The caller leaves the block when ``stopping`` is set and its own work has drained.
+    """
+    instance = instance_name(settings)
+    stop = Stop()
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(settings))
+        ledger = await stack.enter_async_context(open_ledger(settings))
+        bus = await stack.enter_async_context(
+            open_bus(settings, f"{name}-{instance}", stop.fail)
+        )
+        readiness = Readiness()
+        readiness.depends_on("postgres", ledger.check)
+        readiness.depends_on("nats", bus.check)
+        readiness.depends_on("redis", redis.ping, required=False)
+        heartbeat = Heartbeat(bus, readiness, service=name, instance=instance)
+        beating = asyncio.create_task(heartbeat.run(stop.event), name="heartbeat")
+        try:
+            yield Service(
+                name=name,
+                instance=instance,
+                ledger=ledger,
+                bus=bus,
+                redis=redis,
+                readiness=readiness,
+                heartbeat=heartbeat,
+                registry=CollectorRegistry(),
+                stop=stop,
+            )
+        finally:
+            stop.event.set()
+            await asyncio.gather(beating, return_exceptions=True)
+
+
+_Settings = TypeVar("_Settings", bound=MeshSettings)
+
+
+def run_service(
+    name: str,
+    load: Callable[[], _Settings],
+    run: Callable[[_Settings, Service], Awaitable[None]],
+) -> NoReturn:
+    """Load settings, open the service, run it until it is told to stop, and exit.
+
+    ``run`` returns when it has drained. SIGTERM and SIGINT tell it to stop.
+    Exit codes: 0 told to stop, 1 failed, 2 a setting is wrong (named on stderr).
+    """
+    try:
+        settings = load()
+    except ValidationError as error:
+        sys.stderr.write(f"tocsin {name}: {describe(error)}\n")
+        sys.exit(2)
+    logging.configure(settings, name, instance_name(settings))
+    sys.exit(uvloop.run(_run_until_stopped(name, settings, run)))
+
+
+async def _run_until_stopped(
+    name: str,
+    settings: _Settings,
+    run: Callable[[_Settings, Service], Awaitable[None]],
+) -> int:
+    log.info("service.started", version=version(), pid=os.getpid())
+    async with open_service(name, settings) as service:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, service.stopping.set)
+        await run(settings, service)
+    log.info("service.stopped")
+    return 1 if service.stop.failures else 0
+
+
+def describe(error: ValidationError) -> str:
+    """Name each setting that is wrong, by its environment variable, and say why."""
+    return "; ".join(
+        f"TOCSIN_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
