@@ -93,7 +93,7 @@ class Mesh:
 
     async def status_is(self, notification_id: str, status: str, within: float) -> None:
         async def there() -> bool:
-            return (await self.get(notification_id))["status"] == status
+            return bool((await self.get(notification_id))["status"] == status)
 
         await until(there, within)
 
@@ -116,8 +116,7 @@ class Mesh:
             self.addresses["sandbox"] + "/messages", params={"limit": "100000"} | query
         ) as response:
             assert response.status == 200
-            page = await response.json()
-            messages: list[dict[str, Any]] = page["messages"]
+            messages: list[dict[str, Any]] = await response.json()
             return messages
 
     async def behave(self, **behaviour: Any) -> None:

@@ -48,7 +48,7 @@ async def _was_under_way(mesh: Mesh, notification_id: str, moment: datetime) -> 
         for entry in await mesh.trace(notification_id)
         if datetime.fromisoformat(entry["created_at"]) <= moment
     ]
-    return begun[-1] == "processing"
+    return bool(begun[-1] == "processing")
 
 
 async def test_a_killed_gateway_keeps_every_promise(mesh: Mesh) -> None:

@@ -1,0 +1,63 @@
+"""``python -m ops.bench``: accept rates, latency and drain rates beside their floors."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from ops.bench.figures import Figure, table
+from ops.bench.runs import Bench, Plan
+from ops.embedded.errors import EmbeddedError
+
+
+@click.command(context_settings={"show_default": True})
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 600),
+    default=6.0,
+    envvar="TOCSIN_BENCH_SECONDS",
+    show_envvar=True,
+    help="How long each accept figure is measured.",
+)
+@click.option(
+    "--drain",
+    type=click.IntRange(1000, 5_000_000),
+    default=20_000,
+    envvar="TOCSIN_BENCH_DRAIN",
+    show_envvar=True,
+    help="How many queued notifications are drained (rounded to thousands).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def main(seconds: float, drain: int, as_json: bool) -> None:
+    """Measure this machine: real NATS, Postgres and Valkey, real services, one process each.
+
+    Every figure stands beside a floor from the same run: the same servers doing the bare
+    minimum with none of our services in between. Compare ratios; absolute numbers are this
+    machine's, today.
+    """
+    plan = Plan(seconds=seconds, drain=drain // 1000 * 1000)
+    with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
+        try:
+            figures = uvloop.run(_measure(Path(folder), plan))
+        except EmbeddedError as error:
+            sys.exit(str(error))
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(figures)).decode())
+    else:
+        print(table(figures))
+
+
+async def _measure(folder: Path, plan: Plan) -> list[Figure]:
+    async with Bench.opened(folder, plan) as bench:
+        figures = []
+        async for figure in bench.run():
+            print(f"measured: {figure.name}", file=sys.stderr)
+            figures.append(figure)
+        return figures
+
+
+if __name__ == "__main__":
+    main()
