@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import backoff
@@ -13,7 +13,7 @@ from piccolo.engine.postgres import PostgresEngine
 from contracts import tables
 from contracts.settings import MeshSettings
 
-Connection = PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 #: What the ledger raises when it is away, restarting or overwhelmed: the statement may be
 #: tried again. Its outcome is unknown when the connection broke under it.
