@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import backoff
@@ -13,7 +13,8 @@ from piccolo.engine.postgres import PostgresEngine
 from contracts import tables
 from contracts.settings import MeshSettings
 
-Connection = PoolConnectionProxy[asyncpg.Record]
+#: Quoted: the class takes no parameter at run time.
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 #: What the ledger raises when it is away, restarting or overwhelmed: the statement may be
 #: tried again. Its outcome is unknown when the connection broke under it.
@@ -73,10 +74,7 @@ async def _again_when_collided(
 @asynccontextmanager
 async def open_ledger(settings: MeshSettings) -> AsyncIterator[Ledger]:
     """Open the pool and let the declared tables use it."""
-    engine = PostgresEngine(
-        config={"dsn": str(settings.postgres_dsn)},
-        extensions=(),
-    )
+    engine = tables.LedgerEngine(str(settings.postgres_dsn))
     await engine.start_connection_pool(
         min_size=0,
         max_size=settings.postgres_pool_size,
