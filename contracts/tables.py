@@ -13,7 +13,18 @@ from piccolo.columns import (
     Text,
     Timestamptz,
 )
+from piccolo.engine.postgres import PostgresEngine
 from piccolo.table import Table
+
+
+class LedgerEngine(PostgresEngine):
+    """Connects when first used; Piccolo's own asks for the server's version as it is made."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(config={"dsn": dsn}, extensions=())
+
+    async def check_version(self) -> None:
+        """Leave the server alone."""
 
 
 class Notification(Table, tablename="notification"):

@@ -3,12 +3,10 @@
 import os
 
 from piccolo.conf.apps import AppRegistry
-from piccolo.engine.postgres import PostgresEngine
+
+from contracts.tables import LedgerEngine
 
 # Piccolo imports this module by name and passes it nothing, so this is the one place
 # beside the settings that reads the environment.
-DB = PostgresEngine(
-    config={"dsn": os.environ.get("TOCSIN_POSTGRES_DSN", "postgresql:///tocsin")},
-    extensions=(),
-)
+DB = LedgerEngine(os.environ.get("TOCSIN_POSTGRES_DSN", "postgresql:///tocsin"))
 APP_REGISTRY = AppRegistry(apps=["migrations.piccolo_app"])

@@ -13,6 +13,7 @@ from piccolo.engine.postgres import PostgresEngine
 from contracts import tables
 from contracts.settings import MeshSettings
 
+#: Quoted: the class takes no parameter at run time.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 #: What the ledger raises when it is away, restarting or overwhelmed: the statement may be
@@ -73,10 +74,7 @@ async def _again_when_collided(
 @asynccontextmanager
 async def open_ledger(settings: MeshSettings) -> AsyncIterator[Ledger]:
     """Open the pool and let the declared tables use it."""
-    engine = PostgresEngine(
-        config={"dsn": str(settings.postgres_dsn)},
-        extensions=(),
-    )
+    engine = tables.LedgerEngine(str(settings.postgres_dsn))
     await engine.start_connection_pool(
         min_size=0,
         max_size=settings.postgres_pool_size,

@@ -1,0 +1,16 @@
+import os
+
+import pytest
+from hypothesis import settings
+
+# The same examples every time: a failure seen once is a failure seen again.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches the code under test."""
+    for name in list(os.environ):
+        if name.startswith("TOCSIN_") and name != "TOCSIN_TEST_SERVERS":
+            monkeypatch.delenv(name)
