@@ -1,6 +1,9 @@
 -- A status change updates a row in place (HOT) while no index, and no predicate of a partial
 -- index, names a column it changes. So `status`, `sequence`, `lease_until` and `updated_at`
 -- are in none of them; `queued_at` and `due_at` change only on the way in and out.
+-- Rows are claimed in the order they were written, so a page's rows are all updated at about
+-- the same time: half of each page is left for that (fillfactor 50). Measured against 80: as
+-- fast, HOT updates 50 % instead of 14 %, and a quarter less disk after a drain.
 CREATE TABLE notification (
   id                  uuid        NOT NULL PRIMARY KEY,
   tenant              text        NOT NULL,
@@ -54,7 +57,7 @@ CREATE INDEX notification_on_bus ON notification (channel, priority, queued_at)
 -- What waits for its time.
 CREATE INDEX notification_due ON notification (due_at) WHERE due_at IS NOT NULL;
 
-CREATE TABLE notification_default PARTITION OF notification DEFAULT WITH (fillfactor = 80);
+CREATE TABLE notification_default PARTITION OF notification DEFAULT WITH (fillfactor = 50);
 
 CREATE TABLE notification_event (
   notification_id uuid NOT NULL,
@@ -91,7 +94,7 @@ BEGIN
       CONTINUE WHEN to_regclass(partition) IS NOT NULL;
       EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition, parent);
       IF parent = 'notification' THEN
-        EXECUTE format('ALTER TABLE %I SET (fillfactor = 80)', partition);
+        EXECUTE format('ALTER TABLE %I SET (fillfactor = 50)', partition);
       END IF;
       EXECUTE format(
         'WITH moved AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',

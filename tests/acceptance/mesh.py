@@ -5,14 +5,15 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
+
+from tests.waiting import until
 
 READY_WITHIN_SECONDS = 60
 STOPPED_WITHIN_SECONDS = 20
@@ -108,7 +109,7 @@ class Mesh:
                     waiting.discard(batch_id)
             return not waiting
 
-        await until(all_there, within, pause=0.25)
+        await until(all_there, within)
 
     async def received(self, **query: str) -> list[dict[str, Any]]:
         """Return what the sandbox received, newest first."""
@@ -137,18 +138,6 @@ class Mesh:
 
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
-
-
-async def until(
-    condition: Callable[[], Coroutine[Any, Any, bool]],
-    within: float,
-    pause: float = 0.05,
-) -> None:
-    """Wait for a condition; fail when it has not come true in time."""
-    deadline = time.monotonic() + within
-    while not await condition():
-        assert time.monotonic() < deadline, f"still waiting after {within} s"
-        await asyncio.sleep(pause)
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.acceptance.mesh import Mesh, until
+from tests.acceptance.mesh import Mesh
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.mesh import running_mesh, until
+from tests.acceptance.mesh import running_mesh
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 
