@@ -13,8 +13,7 @@ from contracts import topology
 from ops.bench import floors, stack
 from ops.bench.figures import Figure
 from ops.bench.load import Load, post_for
-from ops.embedded import ports
-from ops.embedded.servers import Servers, servers
+from ops.embedded import Servers, ports, servers
 from ops.runtime.bus import Bus, open_bus
 from ops.runtime.ledger import Ledger, open_ledger
 

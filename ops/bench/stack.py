@@ -10,8 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from contracts.settings import MeshSettings
-from ops.embedded import ports
-from ops.embedded.servers import Servers
+from ops.embedded import Servers, ports
 
 _READY_WITHIN_SECONDS = 30
 

@@ -1,5 +1,5 @@
 """Real NATS, Postgres and Valkey from wheels, and the supervisor that runs a stack on them."""
 
-from ops.embedded.servers import Servers, servers
+from ops.embedded.foundation import Servers, servers
 
 __all__ = ["Servers", "servers"]

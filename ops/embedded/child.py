@@ -10,14 +10,17 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
-from ops.embedded import launch, ports, roster
+from ops.embedded import launch, ports, processes
 from ops.embedded.errors import ChildFailed, PortLost
 from ops.embedded.probes import Probe
+from ops.embedded.roster import Roster
 
 _LAUNCHER = str(Path(launch.__file__).resolve())
 _POLL_SECONDS = 0.03
@@ -36,12 +39,12 @@ class Stage(IntEnum):
 async def _nothing_to_prepare() -> None: ...
 
 
-def _nothing_to_sweep() -> None: ...
+def _nothing() -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What a child is. `ready` None means a task that runs to its end."""
+    """What a child is: a service, or without `ready` a task that runs to its end."""
 
     name: str
     argv: tuple[str, ...]
@@ -56,14 +59,28 @@ class Spec:
     #: Runs before every start.
     prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare
     #: Runs after every exit: ends or removes what the dead process left.
-    sweep: Callable[[], None] = _nothing_to_sweep
+    sweep: Callable[[], None] = _nothing
 
 
 class Child:
-    def __init__(self, spec: Spec, *, log: Path, roster: roster.Roster) -> None:
+    """A process of the spec, started again and again on the same ports and data.
+
+    Spawn it from a thread that lives as long as the child should: to the kernel, the
+    thread is the parent whose death is signalled.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        log: Path,
+        roster: Roster,
+        on_spawn: Callable[[], None] = _nothing,
+    ) -> None:
         self.spec = spec
         self.log = log
         self._roster = roster
+        self._on_spawn = on_spawn
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -77,29 +94,36 @@ class Child:
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if self._process and running else None
 
+    @property
+    def last_pid(self) -> int | None:
+        """The pid of the last start, whether or not it still runs."""
+        return self._process.pid if self._process else None
+
     async def start(self, timeout_seconds: float = 60.0) -> None:
         """Start it and return when it is ready; raises ChildFailed, nothing left running."""
-        await self.spec.prepare()
-        self.spawn()
-        try:
+        async with self._spawned():
             await self.wait_ready(timeout_seconds)
-        except BaseException:
-            self.kill()
-            await self.exited()
-            raise
 
     async def run(self) -> None:
         """Run a task to its end; raises ChildFailed unless it ends well."""
-        await self.spec.prepare()
-        self.spawn()
-        try:
+        async with self._spawned():
             code = await self.exited()
-        except BaseException:
-            self.kill()
-            await self.exited()
-            raise
         if code != 0:
-            raise ChildFailed(f"{self.name} {told(code)}", self.tail())
+            raise self.failed(f"{self.name} {told(code)}")
+
+    @asynccontextmanager
+    async def _spawned(self) -> AsyncIterator[None]:
+        try:
+            await self.spec.prepare()
+            self.spawn()
+            yield
+        except BaseException as error:
+            if self.pid is not None:
+                await self.crash()
+            if isinstance(error, OSError):
+                sentence = f"{self.name} cannot start: {error.strerror or error}"
+                raise self.failed(sentence) from error
+            raise
 
     def spawn(self) -> None:
         user = ":".join(map(str, self.spec.user)) if self.spec.user else "-"
@@ -117,6 +141,7 @@ class Child:
                 start_new_session=True,
             )
         self._roster.enter(self.name, self._process.pid, self.spec.orphan_signal)
+        self._on_spawn()
 
     async def exited(self) -> int:
         """Wait for the end, clear up after it and return the exit code."""
@@ -124,7 +149,7 @@ class Child:
         while (code := process.poll()) is None:
             await _until_exit(process.pid)
         if process is self._process:
-            roster.end_group(process.pid)
+            processes.kill_group(process.pid)
             self.spec.sweep()
             self._roster.leave(self.name)
         return code
@@ -135,12 +160,12 @@ class Child:
         try:
             async with asyncio.timeout(timeout_seconds):
                 while not exit_.done():
-                    if await self._answers():
+                    if await self._answers(exit_):
                         return
                     await asyncio.wait({exit_}, timeout=_POLL_SECONDS)
         except TimeoutError:
             sentence = f"{self.name} was not ready after {timeout_seconds:.0f} s"
-            raise ChildFailed(sentence, self.tail()) from None
+            raise self.failed(sentence) from None
         finally:
             exit_.cancel()
         raise self._early_exit(exit_.result())
@@ -179,14 +204,20 @@ class Child:
 
     def kill(self) -> None:
         if self.pid is not None:
-            roster.end_group(self.pid)
+            processes.kill_group(self.pid)
 
     def send(self, signal_: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(signal_)
 
+    def failed(self, why: str, kind: type[ChildFailed] = ChildFailed) -> ChildFailed:
+        """Make the error that says why, with the last lines it logged."""
+        return kind(why, self.tail(), self.log)
+
     def tail(self, lines: int = 15) -> list[str]:
         """Return the last lines it logged since it was last started."""
+        if not self.log.exists():
+            return []
         with self.log.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(min(self._log_start, end), end - 64_000))
@@ -198,19 +229,28 @@ class Child:
             raise RuntimeError(f"{self.name} was never started")
         return self._process
 
-    async def _answers(self) -> bool:
+    async def _answers(self, exit_: asyncio.Future[int]) -> bool:
+        """Ask the probe once, for as long as the child lives and patience lasts."""
         if self.spec.ready is None:
             return True
+        asked = asyncio.ensure_future(self.spec.ready())
+        either: set[asyncio.Future[Any]] = {asked, exit_}
         try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
-                return await self.spec.ready()
+            await asyncio.wait(
+                either,
+                timeout=_PROBE_TIMEOUT_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            return asked.done() and not exit_.done() and asked.result()
         except (OSError, TimeoutError):
             return False
+        finally:
+            asked.cancel()
 
     def _early_exit(self, code: int) -> ChildFailed:
         lost = [port for port in self.spec.ports if not ports.is_free(port)]
-        kind = PortLost if lost else ChildFailed
-        return kind(f"{self.name} {told(code)} before it was ready", self.tail())
+        sentence = f"{self.name} {told(code)} before it was ready"
+        return self.failed(sentence, PortLost if lost else ChildFailed)
 
 
 def told(code: int) -> str:

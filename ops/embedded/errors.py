@@ -9,6 +9,8 @@ EmbeddedError
     └── PortLost      …because someone took its port after it was chosen
 """
 
+from pathlib import Path
+
 
 class EmbeddedError(Exception):
     """The message is one sentence that a person can act on."""
@@ -33,12 +35,14 @@ class PortTaken(EmbeddedError):
 class ChildFailed(EmbeddedError):
     """A child exited or never got ready; `lines` are the last of its log."""
 
-    def __init__(self, message: str, lines: list[str]) -> None:
+    def __init__(self, message: str, lines: list[str], log: Path) -> None:
         super().__init__(message)
         self.lines = lines
+        self.log = log
 
     def __str__(self) -> str:
-        return "\n".join([self.args[0], *(f"  | {line}" for line in self.lines)])
+        tail = [f"  | {line}" for line in self.lines]
+        return "\n".join([f"{self.args[0]} (log: {self.log})", *tail])
 
 
 class PortLost(ChildFailed):

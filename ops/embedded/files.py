@@ -4,13 +4,19 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace the file in one step; on any failure the old one stays as it was."""
+def write_atomically(path: Path, text: str, *, sync: bool = False) -> None:
+    """Replace the file, private to its owner, in one step; the old one stays on failure.
+
+    With `sync` it is on the disk before the step, for what must survive a power cut.
+    """
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
+            if sync:
+                file.flush()
+                os.fsync(descriptor)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -5,17 +5,20 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.embedded import logs
 from ops.embedded.child import Child, Spec
 from ops.embedded.errors import FolderInUse, FolderUnusable
 from ops.embedded.roster import Roster
 
 # A fresh cluster, its write-ahead log and the first streams take about 100 MB.
 _LEAST_FREE_BYTES = 200 * 1024 * 1024
+
+_TEMPORARY_PREFIX = "tocsin-up-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +28,18 @@ class DataFolder:
     #: Names of the children that a killed predecessor had left and that were ended.
     leftovers: tuple[str, ...]
 
-    def child(self, spec: Spec) -> Child:
+    def child(self, spec: Spec, on_spawn: Callable[[], None] = lambda: None) -> Child:
         """Make a child that logs to logs/NAME.log; the log of the last run is kept as .1."""
         log = self.path / "logs" / f"{spec.name}.log"
-        if log.exists():
-            log.replace(log.with_suffix(".log.1"))
-        return Child(spec, log=log, roster=self.roster)
+        try:
+            if log.exists():
+                log.replace(logs.previous(log))
+        except OSError as error:
+            raise unusable(self.path, error) from error
+        return Child(spec, log=log, roster=self.roster, on_spawn=on_spawn)
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.path).free
 
 
 @contextmanager
@@ -48,6 +57,34 @@ def opened(path: Path) -> Iterator[DataFolder]:
         except OSError as error:
             raise unusable(path, error) from error
         yield DataFolder(path=path, roster=roster, leftovers=leftovers)
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """Lend a folder that is gone afterwards; those of killed runs go now."""
+    try:
+        for orphan in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY_PREFIX}*"):
+            _discard(orphan)
+        path = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
+    except OSError as error:
+        raise FolderUnusable(
+            f"cannot make a temporary folder: {error.strerror}"
+        ) from error
+    path.chmod(0o711)  # root's Postgres runs as another user and has to pass through
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _discard(path: Path) -> None:
+    """Remove a temporary folder of ours unless its owner lives."""
+    with suppress(OSError, FolderInUse):
+        mine = path.lstat().st_uid == os.getuid() and not path.is_symlink()
+        if mine and (path / "lock").exists():
+            with _locked(path):
+                Roster(path / "processes.json").clear_leftovers()
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def unusable(path: Path, error: OSError) -> FolderUnusable:

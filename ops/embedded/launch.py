@@ -21,7 +21,6 @@ _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAP_DAC_OVERRIDE = 1
 _CAPABILITY_VERSION_3 = 0x20080522
-_CANNOT_EXECUTE = 126
 
 
 class _Header(ctypes.Structure):
@@ -72,15 +71,8 @@ def main(parent: int, orphan_signal: int, user: str, program: list[str]) -> None
             sys.exit("the supervisor is gone")
     try:
         os.execv(program[0], program)  # noqa: S606
-    except PermissionError as error:
-        print(  # noqa: T201
-            f"user {os.getuid()} cannot execute {program[0]} ({error.strerror}): the"
-            " folders above it are private to another user, and this system does not"
-            " let root's child keep CAP_DAC_OVERRIDE; run tocsin as an ordinary user,"
-            " or from a folder that others may enter",
-            file=sys.stderr,
-        )
-        sys.exit(_CANNOT_EXECUTE)
+    except OSError as error:
+        sys.exit(f"user {os.getuid()} cannot run {program[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

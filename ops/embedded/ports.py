@@ -1,7 +1,11 @@
 """Loopback ports for the children of the embedded stack."""
 
+import contextlib
 import random
 import socket
+from collections.abc import Collection
+
+import psutil
 
 HOST = "127.0.0.1"
 
@@ -22,13 +26,24 @@ def is_free(port: int, host: str = HOST) -> bool:
     return True
 
 
-def choose(count: int) -> list[int]:
+def choose(count: int, *, besides: Collection[int] = ()) -> list[int]:
     """Return that many different ports, each free at the time of asking."""
     rng = random.SystemRandom()
     chosen: list[int] = []
     for port in rng.sample(range(_FIRST, _LAST), _LAST - _FIRST):
         if len(chosen) == count:
             break
-        if is_free(port):
+        if port not in besides and is_free(port):
             chosen.append(port)
     return chosen
+
+
+def holder(port: int) -> str:
+    """Name who listens on the port, as " by NAME (pid N)", or "" when that is hidden."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr[1:] == (port,) and connection.pid:
+                name = psutil.Process(connection.pid).name()
+                return f" by {name} (pid {connection.pid})"
+    return ""

@@ -1,6 +1,5 @@
 """Postgres: one cluster below the data folder, made whole or not at all."""
 
-import os
 import secrets
 import shutil
 import signal
@@ -11,21 +10,20 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from ops.embedded import wheels
+from ops.embedded import files, privileges, processes, wheels
 from ops.embedded.child import Spec, Stage
 from ops.embedded.errors import FolderUnusable
-from ops.embedded.folder import DataFolder
+from ops.embedded.folder import DataFolder, unusable
 from ops.embedded.ports import HOST
 
 ROLE = DATABASE = "tocsin"
-_NOBODY = 65534
 
 # Sized for a development machine; the promises (fsync, synchronous_commit) are kept.
 # Nobody replicates this cluster, and `minimal` spares the log what only replicas read.
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    "max_connections": "200",
+    "max_connections": "300",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "wal_level": "minimal",
@@ -34,6 +32,8 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Details would quote values of rows, which may be personal.
+    "log_error_verbosity": "terse",
 }
 
 
@@ -42,7 +42,7 @@ class Cluster:
     """Where the cluster lives, who runs it and the secret that opens it.
 
     The role is a superuser, which can read files and run programs, so a password keeps
-    the other users of this machine out. It lives in the cluster's own private folder.
+    the other users of this machine out.
     """
 
     folder: DataFolder
@@ -71,24 +71,19 @@ class Cluster:
             stop_signal=signal.SIGINT,
             orphan_signal=signal.SIGINT,
             ports=(self.port,),
-            user=self.user(),
+            user=privileges.postgres_user(self.path),
             prepare=self.prepare,
             sweep=self.sweep,
         )
 
-    def user(self) -> tuple[int, int] | None:
-        """Return who must run it: Postgres refuses root, so the cluster's owner or nobody."""
-        if os.getuid() != 0:
-            return None
-        with suppress(FileNotFoundError):
-            owner = self.path.stat()
-            return owner.st_uid, owner.st_gid
-        return _NOBODY, _NOBODY
-
     async def prepare(self) -> None:
         """Make the cluster if there is none, and clear what a killed server left."""
+        if user := privileges.postgres_user(self.path):
+            needed = [self.path, self.programs / "postgres"]
+            if not privileges.open_every_door():
+                privileges.check_way(user, needed)
         if not self.path.exists():
-            await self._initialise()
+            await self._initialise(user)
         self.sweep()
 
     def sweep(self) -> None:
@@ -98,17 +93,14 @@ class Cluster:
         starting; a stale pid that some other program now has would do so for ever.
         """
         orphans = [p for p in psutil.process_iter() if _works_in(p, self.path)]
-        for process in orphans:
-            with suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(orphans, timeout=5)
+        processes.kill(orphans)
         with suppress(OSError):
             (self.path / "postmaster.pid").unlink(missing_ok=True)
 
     async def answers(self) -> bool:
         """Ready when the database takes a connection; makes the database if it is missing."""
         try:
-            connection = await asyncpg.connect(self.dsn())
+            connection = await asyncpg.connect(self.dsn(), ssl=False)
         except asyncpg.InvalidCatalogNameError:
             await self._create_database()
             return False
@@ -117,20 +109,17 @@ class Cluster:
         await connection.close()
         return True
 
-    async def _initialise(self) -> None:
+    async def _initialise(self, user: tuple[int, int] | None) -> None:
         draft = self.path.with_name("postgres.new")
-        password_file = self.path.with_name("postgres.secret")
-        user = self.user()
+        password_file = self.path.with_name("postgres.secret.new")
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(mode=0o700)
-            password_file.touch(mode=0o600)
-            password_file.write_text(self.password)
+            files.write_atomically(password_file, self.password)
             if user:
-                os.chown(draft, *user)
-                os.chown(password_file, *user)
+                privileges.give(draft, user)
+                privileges.give(password_file, user)
             await self.folder.child(self._initdb(draft, password_file, user)).run()
-            password_file.replace(draft / "tocsin.secret")
             draft.replace(self.path)
         finally:
             password_file.unlink(missing_ok=True)
@@ -161,7 +150,7 @@ class Cluster:
         )
 
     async def _create_database(self) -> None:
-        connection = await asyncpg.connect(self.dsn("postgres"))
+        connection = await asyncpg.connect(self.dsn("postgres"), ssl=False)
         try:
             await connection.execute(f"CREATE DATABASE {DATABASE}")
         finally:
@@ -170,21 +159,31 @@ class Cluster:
 
 def cluster(folder: DataFolder, *, port: int, fsync: bool) -> Cluster:
     """Describe the folder's cluster, existing or yet to be made."""
-    programs = wheels.POSTGRES.locate().parent
-    secret = folder.path / "postgres" / "tocsin.secret"
-    try:
-        password = secret.read_text()
-    except FileNotFoundError:
-        password = secrets.token_urlsafe(24)
-    except PermissionError:
-        raise FolderUnusable(
-            f"the database in {folder.path} belongs to user"
-            f" {secret.parent.stat().st_uid}; run tocsin as the user who made it,"
-            " or choose another folder with --data"
-        ) from None
     return Cluster(
-        folder=folder, programs=programs, port=port, password=password, fsync=fsync
+        folder=folder,
+        programs=wheels.POSTGRES.locate().parent,
+        port=port,
+        password=_password(folder),
+        fsync=fsync,
     )
+
+
+def _password(folder: DataFolder) -> str:
+    """Return the password, made once and before the cluster so that the two agree."""
+    secret = folder.path / "postgres.secret"
+    try:
+        if secret.exists():
+            return secret.read_text()
+        if (folder.path / "postgres").exists():
+            raise FolderUnusable(
+                f"the database in {folder.path} cannot be opened: {secret.name} is gone;"
+                " put it back, or choose another folder with --data"
+            )
+        password = secrets.token_urlsafe(24)
+        files.write_atomically(secret, password, sync=True)
+    except OSError as error:
+        raise unusable(folder.path, error) from error
+    return password
 
 
 def _works_in(process: psutil.Process, path: Path) -> bool:

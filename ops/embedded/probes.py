@@ -5,12 +5,12 @@ A probe answers True or False, or raises OSError or TimeoutError, which mean not
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from urllib.parse import urlsplit
 
 from ops.embedded.ports import HOST
 
-Probe = Callable[[], Awaitable[bool]]
+Probe = Callable[[], Coroutine[None, None, bool]]
 
 
 async def exchange(host: str, port: int, request: bytes) -> bytes:

@@ -6,14 +6,12 @@ is kept with it and both must match before anything is signalled.
 
 import contextlib
 import json
-import os
-import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from ops.embedded import files
+from ops.embedded import files, processes
 
 # psutil derives creation times from the boot time, which moves when the clock is set.
 _CLOCK_SLACK_SECONDS = 2.0
@@ -30,12 +28,11 @@ class Entry:
         """Return the very process that was entered, or None when it is gone."""
         try:
             process = psutil.Process(self.pid)
-            age = abs(process.create_time() - self.created)
-            same = age < _CLOCK_SLACK_SECONDS
-            alive = process.status() != psutil.STATUS_ZOMBIE
+            apart = abs(process.create_time() - self.created)
         except psutil.Error:
             return None
-        return process if same and alive else None
+        same = apart < _CLOCK_SLACK_SECONDS
+        return process if same and processes.lives(process) else None
 
 
 class Roster:
@@ -46,15 +43,20 @@ class Roster:
         self._entries: dict[str, Entry] = {}
 
     def enter(self, name: str, pid: int, orphan_signal: int) -> None:
-        created = psutil.Process(pid).create_time()
+        try:
+            created = psutil.Process(pid).create_time()
+        except psutil.Error:  # gone already
+            return
         self._entries[name] = Entry(
             name=name, pid=pid, created=created, orphan_signal=orphan_signal
         )
         self._write()
 
     def leave(self, name: str) -> None:
+        """Take the child off; a full disk may keep the entry, which then matches nobody."""
         if self._entries.pop(name, None):
-            self._write()
+            with contextlib.suppress(OSError):
+                self._write()
 
     def clear_leftovers(self, patience_seconds: float = 5.0) -> list[str]:
         """End what a killed predecessor left running; return the names.
@@ -69,11 +71,7 @@ class Roster:
                 family += process.children(recursive=True)
                 process.resume()
                 process.send_signal(entry.orphan_signal)
-        _, stubborn = psutil.wait_procs(family, timeout=patience_seconds)
-        for process in stubborn:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(stubborn, timeout=patience_seconds)
+        processes.kill(processes.survivors(family, patience_seconds))
         self._entries.clear()
         self._write()
         return [entry.name for entry, _ in found]
@@ -87,9 +85,3 @@ class Roster:
     def _write(self) -> None:
         entries = [asdict(entry) for entry in self._entries.values()]
         files.write_atomically(self._path, json.dumps(entries, indent=1))
-
-
-def end_group(pid: int) -> None:
-    """Kill what is left of the process group that the child led."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from ops import embedded
-from ops.embedded import Servers
+from ops.embedded import Servers, processes
 from ops.embedded.errors import FolderInUse
 
 
@@ -81,6 +81,29 @@ async def test_a_killed_server_comes_back_on_the_same_port_and_data(
     assert await read_number(own) == 7
     assert await read_message(own) == b"7"
     assert await ping(own)
+
+
+async def test_a_killed_postgres_comes_back_past_a_stuck_backend(own: Servers) -> None:
+    """A backend that cannot notice the death keeps the shared memory, and the port."""
+    connection = await asyncpg.connect(own.postgres_dsn)
+    backend = psutil.Process(connection.get_server_pid())
+    backend.suspend()
+    await own.postgres.crash()
+    await own.postgres.start()
+
+    assert not processes.lives(backend)
+    connection.terminate()
+
+
+async def test_a_stale_pid_file_that_names_a_stranger_is_no_obstacle(
+    own: Servers,
+) -> None:
+    pid_file = own.postgres.log.parents[1] / "postgres" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    await own.postgres.stop()
+    pid_file.write_text("\n".join([str(own.nats.pid), *lines[1:], ""]))
+
+    await own.postgres.start()
 
 
 async def test_a_paused_server_keeps_its_port_and_stops_answering(own: Servers) -> None:

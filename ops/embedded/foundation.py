@@ -7,7 +7,7 @@ async with servers(folder) as s:
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from ops.embedded.child import Child, Spec
 from ops.embedded.errors import PortLost
 from ops.embedded.folder import DataFolder
 
-_PORT_TRIES = 3
+PORT_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +65,23 @@ async def servers(data: Path, *, fsync: bool = True) -> AsyncIterator[Servers]:
     """
     with folders.opened(data) as folder:
         running = await _start(folder, fsync)
-        children = (running.postgres, running.nats, running.redis)
         try:
             yield running
         finally:
-            await asyncio.gather(*(child.stop() for child in children))
+            await _stop([running.postgres, running.nats, running.redis])
 
 
 async def _start(folder: DataFolder, fsync: bool) -> Servers:
-    tries_left = _PORT_TRIES
+    tries_left = PORT_TRIES
     while True:
         addresses, specs = plan(folder, fsync=fsync)
         children = {spec.name: folder.child(spec) for spec in specs}
         try:
-            await start_together(list(children.values()))
-        except PortLost:
+            await all_or_none(child.start() for child in children.values())
+        except BaseException as error:
+            await _stop(children.values())
             tries_left -= 1
-            if not tries_left:
+            if not isinstance(error, PortLost) or not tries_left:
                 raise
         else:
             return Servers(
@@ -92,14 +92,22 @@ async def _start(folder: DataFolder, fsync: bool) -> Servers:
             )
 
 
-async def start_together(children: list[Child]) -> None:
-    """Start all at once; when one fails, stop the others and raise its error."""
-    starts = [asyncio.ensure_future(child.start()) for child in children]
+async def _stop(children: Iterable[Child]) -> None:
+    await asyncio.gather(*(child.stop() for child in children))
+
+
+async def all_or_none(starts: Iterable[Coroutine[None, None, None]]) -> None:
+    """Await all at once; on the first error cancel the rest, see them end and raise it."""
+    tasks = [asyncio.ensure_future(start) for start in starts]
+    if not tasks:
+        return
     try:
-        await asyncio.gather(*starts)
-    except BaseException:
-        for start in starts:
-            start.cancel()
-        await asyncio.gather(*starts, return_exceptions=True)
-        await asyncio.gather(*(child.stop() for child in children))
-        raise
+        # Not gather: cancelled, it cancels them too, and a second time would cut short
+        # the cleaning up that the first began.
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
