@@ -1,6 +1,7 @@
 """One running service: everything it opens, in order, and how it stops."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ from ops.runtime.readiness import Readiness
 from ops.runtime.version import version
 
 log = structlog.stdlib.get_logger()
+
+_ALLOCATIONS_BETWEEN_COLLECTIONS = 50_000
 
 
 class Stop:
@@ -135,6 +138,7 @@ async def _run_until_stopped(
     run: Callable[[_Settings, Service], Awaitable[None]],
 ) -> int:
     log.info("service.started", version=version(), pid=os.getpid())
+    _collect_seldom()
     async with open_service(name, settings) as service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,6 +146,18 @@ async def _run_until_stopped(
         await run(settings, service)
     log.info("service.stopped")
     return 1 if service.stop.failures else 0
+
+
+def _collect_seldom() -> None:
+    """Look for garbage cycles seldom, and never among what was there at the start.
+
+    Our services make hundreds of thousands of short-lived objects a second and hardly a
+    cycle among them; looking as often as Python does by itself took a fifth of a busy
+    gateway's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS, 20, 50)
 
 
 def describe(error: ValidationError) -> str:
