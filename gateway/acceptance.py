@@ -1,0 +1,106 @@
+"""Accepts what a request asks for, once for each ``Idempotency-Key``."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from contracts.problems import ProblemType
+from gateway.errors import KeyInFlight, Refusal
+from gateway.intake import Intake
+from gateway.metrics import Metrics
+from gateway.routing import Answer, Call
+from gateway.store import Store
+from gateway.submissions import Claim, NewBatch, NewNotification, Submission
+
+_KEY_AT_MOST_CHARACTERS = 255
+_REPLAY_HEADER = (b"idempotent-replay", b"true")
+
+
+def key_of(call: Call) -> str | None:
+    """Return the ``Idempotency-Key`` of a request; an empty one is none."""
+    sent = call.headers.get(b"idempotency-key")
+    if not sent:
+        return None
+    try:
+        key = sent.decode()
+    except UnicodeDecodeError:
+        raise Refusal(
+            ProblemType.BAD_REQUEST, "Idempotency-Key is not valid UTF-8"
+        ) from None
+    if len(key) > _KEY_AT_MOST_CHARACTERS or "\0" in key:
+        raise Refusal(
+            ProblemType.BAD_REQUEST,
+            f"Idempotency-Key has at most {_KEY_AT_MOST_CHARACTERS} characters",
+        )
+    return key
+
+
+class Acceptance:
+    """Hands requests to the intake, and answers those whose key was answered before."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        store: Store,
+        metrics: Metrics,
+        *,
+        idempotency_hours: float,
+    ) -> None:
+        self._intake = intake
+        self._store = store
+        self._metrics = metrics
+        self._remembered = timedelta(hours=idempotency_hours)
+
+    async def accept(
+        self,
+        call: Call,
+        *,
+        resource_id: UUID,
+        location: str,
+        response: bytes,
+        body: bytes,
+        key: str | None,
+        notifications: Sequence[NewNotification],
+        batch: NewBatch | None = None,
+    ) -> Answer:
+        """Commit and answer 202 with ``response``; or, for a key that has an answer, that.
+
+        With a key, the rows carry ``resource_id`` as their ``claim_id``.
+        """
+        claim = None
+        if key is not None:
+            claim = Claim(
+                tenant=call.principal.tenant,
+                endpoint=f"{call.method} {call.path}",
+                key=key,
+                body_hash=hashlib.sha256(body).digest(),
+                resource_id=resource_id,
+                response=response,
+                correlation_id=call.correlation_id,
+                expires_at=datetime.now(UTC) + self._remembered,
+            )
+        is_new = await self._intake.accept(
+            Submission(notifications=notifications, batch=batch, claim=claim)
+        )
+        if is_new or claim is None:
+            return Answer(202, response, headers=[(b"location", location.encode())])
+        return await self._replay(claim)
+
+    async def _replay(self, claim: Claim) -> Answer:
+        stored = await self._store.of(claim.tenant).answer(claim.endpoint, claim.key)
+        if stored is None:
+            # It expired and was pruned since the claim was lost: the next try will win.
+            raise KeyInFlight
+        if stored.body_hash != claim.body_hash:
+            raise Refusal(
+                ProblemType.IDEMPOTENCY_KEY_MISMATCH,
+                "this Idempotency-Key was used with another body",
+            )
+        self._metrics.replayed()
+        return Answer(
+            200,
+            stored.response,
+            headers=[_REPLAY_HEADER],
+            correlation_id=stored.correlation_id,
+        )

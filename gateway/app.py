@@ -1,0 +1,153 @@
+"""The composition root: what the gateway is made of, and how it stops."""
+
+import asyncio
+import socket
+
+import structlog
+
+from gateway.acceptance import Acceptance
+from gateway.auth import Authenticate, Keyring, let_everyone_in
+from gateway.door import Door
+from gateway.front import Front
+from gateway.intake import Intake
+from gateway.metrics import Metrics
+from gateway.publishing import Publishing
+from gateway.rest import build_app
+from gateway.routes.batches import Batches
+from gateway.routes.health import Probes
+from gateway.routes.notifications import Notifications
+from gateway.routing import RouteName
+from gateway.server import listen, serve
+from gateway.settings import GatewaySettings
+from gateway.store import Store
+from ops.runtime.heartbeat import Readings
+from ops.runtime.service import Service
+
+log = structlog.stdlib.get_logger()
+
+#: Of the time to drain, what the intake keeps for itself after the last request.
+_INTAKE_SHARE = 0.4
+
+#: Served without Quart (docs/adr/0005).
+DIRECT = frozenset({RouteName.CREATE_NOTIFICATION, RouteName.CREATE_BATCH})
+
+
+class Gateway:
+    """Everything of one gateway, wired."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        service: Service,
+        *,
+        direct: frozenset[RouteName] = DIRECT,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._metrics = Metrics(service.registry)
+        self._store = Store(service.ledger)
+        self._publishing = Publishing(
+            service.bus,
+            self._store.forget_groups,
+            self._metrics,
+            backlog=settings.gateway_publish_backlog,
+        )
+        self._intake = Intake(
+            self._store,
+            self._publishing,
+            self._metrics,
+            capacity=settings.gateway_intake_capacity,
+            group_at_most=settings.gateway_group_at_most,
+        )
+        self._metrics.watch_depths(
+            intake=lambda: self._intake.depth, publishing=lambda: self._publishing.depth
+        )
+        service.heartbeat.reports(self._readings)
+        acceptance = Acceptance(
+            self._intake,
+            self._store,
+            self._metrics,
+            idempotency_hours=settings.gateway_idempotency_hours,
+        )
+        door = Door(self._authenticate(), self._metrics)
+        routes = [
+            *Notifications(acceptance, self._store).routes(),
+            *Batches(acceptance, self._store).routes(),
+            *Probes(service.readiness, service.registry).routes(),
+        ]
+        self.front = Front(
+            door,
+            build_app(door, routes),
+            direct=[route for route in routes if route.name in direct],
+        )
+
+    def _authenticate(self) -> Authenticate:
+        if self._settings.gateway_require_keys:
+            seconds = self._settings.gateway_key_cache_seconds
+            return Keyring(self._store, seconds).authenticate
+        log.warning("authentication.disabled", host=self._settings.gateway_host)
+        return let_everyone_in
+
+    def _readings(self) -> Readings:
+        return Readings(
+            gauges={
+                "requests_total": self._metrics.total_requests,
+                "accepted_notifications_total": self._metrics.total_accepted,
+                "intake_depth_notifications": self._intake.depth,
+                "publish_depth_notifications": self._publishing.depth,
+            }
+        )
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until told to stop; return when every promise is committed and published.
+
+        Requests finish first, then the intake commits what they brought, then the bus
+        gets what was committed. What the bus does not take is the scheduler's.
+        """
+        committing = asyncio.create_task(self._intake.run(), name="intake")
+        publishing = asyncio.create_task(self._publishing.run(), name="publishing")
+        sweeping = asyncio.create_task(
+            self._publishing.sweep(self._service.stopping), name="outbox.sweep"
+        )
+        tasks = (committing, publishing, sweeping)
+        for task in tasks:
+            task.add_done_callback(self._ended)
+        drain_seconds = self._settings.drain_seconds
+        try:
+            await serve(
+                self.front,
+                listener,
+                self._service.stopping,
+                drain_seconds * (1 - _INTAKE_SHARE),
+            )
+            async with asyncio.timeout(drain_seconds * _INTAKE_SHARE):
+                self._intake.drain()
+                await committing
+                self._publishing.drain()
+                await publishing
+                await sweeping
+                await self._publishing.remove_confirmed()
+        except TimeoutError:
+            log.warning("drain.cut_short", publish_depth=self._publishing.depth)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Stop the service when a loop that should outlive every error has not."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._service.stop.fail(f"{task.get_name()} ended: {error!r}")
+
+
+async def run(settings: GatewaySettings, service: Service) -> None:
+    """Run the gateway until it is told to stop."""
+    try:
+        listener = listen(settings.gateway_host, settings.gateway_port)
+    except OSError as error:
+        where = f"{settings.gateway_host}:{settings.gateway_port}"
+        service.stop.fail(f"cannot listen on {where}: {error.strerror or error}")
+        return
+    host, port = listener.getsockname()[:2]
+    log.info("gateway.listening", host=host, port=port)
+    await Gateway(settings, service).run(listener)

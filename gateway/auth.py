@@ -1,0 +1,100 @@
+"""Finds out who is calling, by their key."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from contracts.keys import hash_key
+from contracts.problems import ProblemType
+from gateway.errors import Refusal
+from gateway.principals import EVERYONE, Principal
+from gateway.store import KeyHolder
+
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]{1,256})")
+
+#: Guessed keys must not fill the memory; forgetting all at once costs a lookup each.
+_REMEMBERED_AT_MOST = 10_000
+
+
+#: Turns the value of ``Authorization`` into a caller, or raises ``unauthorized``.
+Authenticate = Callable[[bytes | None], Awaitable[Principal]]
+
+
+async def let_everyone_in(_authorization: bytes | None) -> Principal:
+    """Authenticate nobody: only for a gateway that listens on loopback."""
+    return EVERYONE
+
+
+class Keys(Protocol):
+    """Where keys are looked up."""
+
+    async def find_key(self, secret_hash: bytes) -> KeyHolder | None:
+        """Return whose key it is, or None when it may not be used (any more)."""
+        ...
+
+
+class Keyring:
+    """Looks up keys and remembers the answer for a few seconds, whichever it was.
+
+    So a revoked key stops working within that time, and a busy one costs the ledger next
+    to nothing.
+    """
+
+    def __init__(self, keys: Keys, remember_seconds: float) -> None:
+        self._keys = keys
+        self._remember_seconds = remember_seconds
+        self._known: dict[bytes, tuple[float, Principal | None]] = {}
+        self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
+
+    async def authenticate(self, authorization: bytes | None) -> Principal:
+        """Return whose key an ``Authorization`` header carries."""
+        if authorization is None:
+            raise _unauthorized("an API key is needed: Authorization: Bearer <key>")
+        match = _BEARER.fullmatch(authorization)
+        if match is None:
+            raise _unauthorized("Authorization is not of the form: Bearer <key>")
+        secret_hash = hash_key(match[1].decode())
+        until, principal = self._known.get(secret_hash, (0.0, None))
+        if time.monotonic() >= until:
+            principal = await self._look_up(secret_hash)
+        if principal is None:
+            raise _unauthorized("the API key is unknown, expired or revoked")
+        return principal
+
+    async def _look_up(self, secret_hash: bytes) -> Principal | None:
+        """Ask the ledger; callers with the same key share one question.
+
+        The question outlives a caller that leaves, for the sake of the others.
+        """
+        lookup = self._lookups.get(secret_hash)
+        if lookup is None:
+            lookup = asyncio.create_task(self._ask(secret_hash), name="key.lookup")
+            self._lookups[secret_hash] = lookup
+            lookup.add_done_callback(lambda done: self._looked_up(secret_hash, done))
+        return await asyncio.shield(lookup)
+
+    def _looked_up(
+        self, secret_hash: bytes, lookup: asyncio.Task[Principal | None]
+    ) -> None:
+        del self._lookups[secret_hash]
+        if not lookup.cancelled():
+            lookup.exception()  # every caller may have left; the error is then nobody's
+
+    async def _ask(self, secret_hash: bytes) -> Principal | None:
+        holder = await self._keys.find_key(secret_hash)
+        principal = None if holder is None else Principal(holder.tenant, holder.role)
+        if len(self._known) >= _REMEMBERED_AT_MOST:
+            self._known.clear()
+        self._known[secret_hash] = (
+            time.monotonic() + self._remember_seconds,
+            principal,
+        )
+        return principal
+
+
+def _unauthorized(detail: str) -> Refusal:
+    return Refusal(
+        ProblemType.UNAUTHORIZED, detail, headers=[(b"www-authenticate", b"Bearer")]
+    )

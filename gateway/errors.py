@@ -1,0 +1,82 @@
+"""What the gateway says no to.
+
+Refusal                  answered with a problem
+├── IntakeFull           too much waits to be committed
+├── KeyInFlight          the same idempotency key is being committed right now
+├── LedgerAway           not known to be committed, so not accepted
+└── SubmissionFailed     the ledger refused this submission and no other
+ClientGone               the client left; nobody waits for an answer
+"""
+
+from collections.abc import Sequence
+
+from contracts.problems import FieldError, ProblemType
+
+
+class Refusal(Exception):
+    """A request that is answered with a problem."""
+
+    def __init__(
+        self,
+        problem: ProblemType,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after_seconds: int | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+        self.errors = list(errors)
+        self.retry_after_seconds = retry_after_seconds
+        self.headers = list(headers)
+
+    @classmethod
+    def of_field(cls, problem: ProblemType, pointer: str, detail: str) -> "Refusal":
+        """Refuse for one field, which ``pointer`` (RFC 6901) names."""
+        return cls(problem, detail, errors=[FieldError(pointer, detail)])
+
+
+class IntakeFull(Refusal):
+    """Too much waits to be committed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ProblemType.OVERLOADED,
+            "more is waiting to be stored than the gateway takes; try again",
+            retry_after_seconds=1,
+        )
+
+
+class KeyInFlight(Refusal):
+    """The same idempotency key is being committed right now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ProblemType.IDEMPOTENCY_IN_PROGRESS,
+            "a request with this Idempotency-Key is still in progress",
+            retry_after_seconds=1,
+        )
+
+
+class LedgerAway(Refusal):
+    """Not known to be committed, so not accepted; the same request may be sent again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ProblemType.DEPENDENCY_UNAVAILABLE,
+            "the ledger is not available; nothing was promised, try again",
+            retry_after_seconds=1,
+        )
+
+
+class SubmissionFailed(Refusal):
+    """The ledger refused this submission and no other; the log says why."""
+
+    def __init__(self) -> None:
+        super().__init__(ProblemType.INTERNAL, "the request could not be completed")
+
+
+class ClientGone(Exception):
+    """The client left before its request was read; nobody waits for an answer."""

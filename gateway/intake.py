@@ -1,0 +1,202 @@
+"""The intake: what handlers accept is gathered, and committed group by group.
+
+There is no timer. While one group commits the next one gathers, so an idle gateway
+commits a single notification at once and a busy one commits hundreds in one statement.
+A handler is released only when its own submission is committed: a 202 is a promise.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from contracts.ids import new_id
+from gateway.errors import IntakeFull, KeyInFlight, LedgerAway, SubmissionFailed
+from gateway.metrics import Metrics
+from gateway.store import UNAVAILABLE
+from gateway.submissions import KeyOwner, NewNotification, Submission
+
+log = structlog.stdlib.get_logger()
+
+
+class Groups(Protocol):
+    """Where groups are committed."""
+
+    async def commit_group(
+        self,
+        group_id: UUID,
+        confirmed: Sequence[UUID],
+        now: datetime,
+        submissions: Sequence[Submission],
+    ) -> frozenset[UUID]:
+        """Commit a group and return the ``resource_id`` of every claim that was won."""
+        ...
+
+
+class Outbox(Protocol):
+    """Where committed groups go next."""
+
+    def take_confirmed(self) -> list[UUID]:
+        """Hand over the groups that the bus has confirmed and the ledger still lists."""
+        ...
+
+    def give_back(self, confirmed: Sequence[UUID]) -> None:
+        """Take back what could not be removed from the ledger."""
+        ...
+
+    def offer(self, group_id: UUID, notifications: Sequence[NewNotification]) -> None:
+        """Take a committed group; never blocks."""
+        ...
+
+
+class _Waiting:
+    """A submission, and the handler that waits for it."""
+
+    __slots__ = ("released", "submission")
+
+    def __init__(
+        self, submission: Submission, released: "asyncio.Future[bool]"
+    ) -> None:
+        self.submission = submission
+        self.released = released
+
+
+class Intake:
+    """Bounded; commits in one loop (``run``) until told to ``drain``."""
+
+    def __init__(
+        self,
+        groups: Groups,
+        outbox: Outbox,
+        metrics: Metrics,
+        *,
+        capacity: int,
+        group_at_most: int,
+    ) -> None:
+        self._groups = groups
+        self._outbox = outbox
+        self._metrics = metrics
+        self._capacity = capacity
+        self._group_at_most = group_at_most
+        self._queue: deque[_Waiting] = deque()
+        self._keys_in_flight: set[KeyOwner] = set()
+        self._arrived = asyncio.Event()
+        self._draining = False
+        self.depth = 0  #: notifications that wait or are being committed
+
+    async def accept(self, submission: Submission) -> bool:
+        """Return when the submission is committed.
+
+        False when it is not, because its idempotency key already has an answer. Raises
+        ``IntakeFull``, ``KeyInFlight``, ``LedgerAway`` or ``SubmissionFailed``. A caller
+        that is cancelled takes nothing back: what was handed in is committed.
+        """
+        size = len(submission.notifications)
+        if self._draining or self.depth + size > self._capacity:
+            raise IntakeFull
+        if submission.claim is not None:
+            owner = submission.claim.owner
+            if owner in self._keys_in_flight:
+                raise KeyInFlight
+            self._keys_in_flight.add(owner)
+        self.depth += size
+        waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._arrived.set()
+        return await waiting.released
+
+    def drain(self) -> None:
+        """Accept nothing more; ``run`` returns when all that was accepted is committed."""
+        self._draining = True
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Commit group after group until drained."""
+        while True:
+            if not self._queue:
+                if self._draining:
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            await self._commit(self._take_group())
+
+    def _take_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        room = self._group_at_most
+        while self._queue:
+            size = len(self._queue[0].submission.notifications)
+            if group and size > room:
+                break
+            group.append(self._queue.popleft())
+            room -= size
+        return group
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        group_id = new_id()
+        confirmed = self._outbox.take_confirmed()
+        submissions = [waiting.submission for waiting in group]
+        started = time.perf_counter()
+        try:
+            won = await self._groups.commit_group(
+                group_id, confirmed, datetime.now(UTC), submissions
+            )
+        except UNAVAILABLE as error:
+            self._outbox.give_back(confirmed)
+            self._metrics.commit_failed()
+            log.warning("group.not_committed", error=type(error).__name__)
+            self._fail(group, LedgerAway)
+            return
+        except Exception as error:  # noqa: BLE001 (the loop must live; _single_out logs it)
+            self._outbox.give_back(confirmed)
+            await self._single_out(group, error)
+            return
+        stored = self._release(group, won)
+        self._metrics.group_committed(
+            (notification.lane for notification in stored),
+            time.perf_counter() - started,
+        )
+        self._outbox.offer(group_id, stored)
+
+    def _release(
+        self, group: list[_Waiting], won: frozenset[UUID]
+    ) -> list[NewNotification]:
+        """Tell every handler whether its submission was stored; return all that was."""
+        stored: list[NewNotification] = []
+        for waiting in group:
+            submission = waiting.submission
+            is_stored = submission.claim is None or submission.claim.resource_id in won
+            self._forget(submission)
+            if is_stored:
+                stored += submission.notifications
+            if not waiting.released.done():
+                waiting.released.set_result(is_stored)
+        return stored
+
+    async def _single_out(self, group: list[_Waiting], error: Exception) -> None:
+        """Commit one submission at a time, so that a bad one fails alone."""
+        if len(group) > 1:
+            for waiting in group:
+                await self._commit([waiting])
+            return
+        self._metrics.commit_failed()
+        log.error("submission.failed", error=type(error).__name__, exc_info=error)
+        self._fail(group, SubmissionFailed)
+
+    def _fail(
+        self, group: list[_Waiting], refusal: type[LedgerAway] | type[SubmissionFailed]
+    ) -> None:
+        for waiting in group:
+            self._forget(waiting.submission)
+            if not waiting.released.done():
+                waiting.released.set_exception(refusal())
+
+    def _forget(self, submission: Submission) -> None:
+        self.depth -= len(submission.notifications)
+        if submission.claim is not None:
+            self._keys_in_flight.discard(submission.claim.owner)

@@ -1,0 +1,191 @@
+"""Every metric of the gateway."""
+
+import collections
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from contracts.channels import LANES, Lane
+from contracts.problems import ProblemType
+from gateway.routing import RouteName
+
+_GROUP_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+
+
+class LeftBecause(StrEnum):
+    """Why a committed group was left to the scheduler."""
+
+    BUS = "bus"  #: the bus did not confirm it
+    BACKLOG = "backlog"  #: too much was waiting for the bus
+
+
+class StatusClass(StrEnum):
+    """The first digit of a status code."""
+
+    SUCCESS = "2xx"
+    REDIRECTION = "3xx"
+    CLIENT_ERROR = "4xx"
+    SERVER_ERROR = "5xx"
+
+
+_CLASS_OF = {
+    2: StatusClass.SUCCESS,
+    3: StatusClass.REDIRECTION,
+    4: StatusClass.CLIENT_ERROR,
+    5: StatusClass.SERVER_ERROR,
+}
+
+
+class Metrics:
+    """Counts what the gateway does; every label set exists from the start, at zero."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        requests = Counter(
+            "tocsin_requests",
+            "HTTP requests answered.",
+            ["route", "status_class"],
+            registry=registry,
+        )
+        self._requests = {
+            (route, status_class): requests.labels(route, status_class)
+            for route in RouteName
+            for status_class in StatusClass
+        }
+        durations = Histogram(
+            "tocsin_request_duration_seconds",
+            "From the request's headers to its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._durations = {route: durations.labels(route) for route in RouteName}
+        refusals = Counter(
+            "tocsin_refusals",
+            "Requests answered with a problem.",
+            ["problem"],
+            registry=registry,
+        )
+        self._refusals = {
+            problem: refusals.labels(problem.slug) for problem in ProblemType
+        }
+        accepted = Counter(
+            "tocsin_notifications_accepted",
+            "Notifications committed.",
+            ["channel", "priority"],
+            registry=registry,
+        )
+        self._accepted = {lane: accepted.labels(*lane) for lane in LANES}
+        self._replays = Counter(
+            "tocsin_idempotent_replays",
+            "Requests answered with an earlier answer of their key.",
+            registry=registry,
+        )
+        self._group_sizes = Histogram(
+            "tocsin_intake_group_size_notifications",
+            "Notifications committed by one statement.",
+            buckets=_GROUP_SIZES,
+            registry=registry,
+        )
+        self._commit_seconds = Histogram(
+            "tocsin_intake_commit_seconds",
+            "Duration of one group's statement.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._commits_failed = Counter(
+            "tocsin_intake_commit_failures",
+            "Groups the ledger did not take.",
+            registry=registry,
+        )
+        self._intake_depth = Gauge(
+            "tocsin_intake_depth_notifications",
+            "Notifications that wait to be committed.",
+            registry=registry,
+        )
+        self._publish_depth = Gauge(
+            "tocsin_publish_depth_notifications",
+            "Committed notifications that wait here for the bus.",
+            registry=registry,
+        )
+        self._groups_published = Counter(
+            "tocsin_outbox_groups_published",
+            "Groups the bus has confirmed.",
+            registry=registry,
+        )
+        left = Counter(
+            "tocsin_outbox_groups_left",
+            "Groups left to the scheduler.",
+            ["because"],
+            registry=registry,
+        )
+        self._groups_left = {because: left.labels(because) for because in LeftBecause}
+        self._status_events_lost = Counter(
+            "tocsin_status_events_lost",
+            "Status events that could not be sent.",
+            registry=registry,
+        )
+        self.total_requests = 0
+        self.total_accepted = 0
+
+    def watch_depths(
+        self, *, intake: Callable[[], int], publishing: Callable[[], int]
+    ) -> None:
+        """Read the depths of the two queues when metrics are asked for."""
+        self._intake_depth.set_function(intake)
+        self._publish_depth.set_function(publishing)
+
+    def request_finished(self, route: RouteName, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self.total_requests += 1
+        self._requests[route, _CLASS_OF[status // 100]].inc()
+        self._durations[route].observe(seconds)
+
+    def refused(self, problem: ProblemType) -> None:
+        """Count one problem."""
+        self._refusals[problem].inc()
+
+    def replayed(self) -> None:
+        """Count one answer given again."""
+        self._replays.inc()
+
+    def group_committed(self, lanes: Iterable[Lane], seconds: float) -> None:
+        """Count one statement, and the lane of every notification it stored."""
+        counted = collections.Counter(lanes)
+        for lane, count in counted.items():
+            self._accepted[lane].inc(count)
+        size = counted.total()
+        self.total_accepted += size
+        self._group_sizes.observe(size)
+        self._commit_seconds.observe(seconds)
+
+    def commit_failed(self) -> None:
+        """Count one group that the ledger did not take."""
+        self._commits_failed.inc()
+
+    def groups_published(self, count: int) -> None:
+        """Count groups that the bus has confirmed."""
+        self._groups_published.inc(count)
+
+    def group_left(self, because: LeftBecause) -> None:
+        """Count one group that the scheduler has to publish."""
+        self._groups_left[because].inc()
+
+    def status_events_lost(self, count: int) -> None:
+        """Count announcements that could not be sent."""
+        self._status_events_lost.inc(count)

@@ -1,0 +1,124 @@
+"""Many notifications at once, all accepted or none."""
+
+from collections.abc import Sequence
+
+from contracts.ids import new_id, time_of
+from contracts.problems import FieldError
+from gateway.acceptance import Acceptance, key_of
+from gateway.bodies import read_json
+from gateway.errors import Refusal
+from gateway.paths import not_found, uuid_in_path
+from gateway.principals import Permission
+from gateway.requests import BATCH_AT_MOST_BYTES, NotificationRequest, decode_batch
+from gateway.routing import Answer, Call, Route, RouteName
+from gateway.store import Store
+from gateway.submissions import NewBatch, draft_notification
+from gateway.tracing import traceparent_of
+from gateway.validation import Draft, check
+from gateway.views import BatchAccepted, encode
+
+PATH = "/api/v1/notifications/batch"
+
+_ERRORS_AT_MOST = 100
+
+
+class Batches:
+    """Handlers of batches."""
+
+    def __init__(self, acceptance: Acceptance, store: Store) -> None:
+        self._acceptance = acceptance
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """Return what is served here."""
+        return [
+            Route(
+                RouteName.CREATE_BATCH,
+                "POST",
+                PATH,
+                self.create,
+                Permission.SEND,
+            ),
+            Route(
+                RouteName.GET_BATCH,
+                "GET",
+                f"{PATH}/<batch_id>",
+                self.get,
+                Permission.READ,
+            ),
+        ]
+
+    async def create(self, call: Call) -> Answer:
+        """Accept a batch."""
+        key = key_of(call)
+        body = await read_json(call, BATCH_AT_MOST_BYTES)
+        drafts = check_all(decode_batch(body))
+        id_ = new_id()  # before its members': their ids are a range that begins here
+        claim_id = None if key is None else id_
+        traceparent = traceparent_of(call)
+        notifications = [
+            draft_notification(
+                draft,
+                new_id(),
+                call,
+                traceparent=traceparent,
+                key=None,
+                batch_id=id_,
+                claim_id=claim_id,
+            )
+            for draft in drafts
+        ]
+        response = BatchAccepted(
+            id=id_,
+            size=len(notifications),
+            correlation_id=call.correlation_id,
+            created_at=time_of(id_),
+        )
+        return await self._acceptance.accept(
+            call,
+            resource_id=id_,
+            location=f"{PATH}/{id_}",
+            response=encode(response),
+            body=body,
+            key=key,
+            notifications=notifications,
+            batch=NewBatch(
+                id=id_,
+                tenant=call.principal.tenant,
+                size=len(notifications),
+                last_id=notifications[-1].id,
+                correlation_id=call.correlation_id,
+                claim_id=claim_id,
+            ),
+        )
+
+    async def get(self, call: Call, batch_id: str) -> Answer:
+        """Show a batch with its members."""
+        id_ = uuid_in_path(batch_id)
+        view = await self._store.of(call.principal.tenant).batch(id_)
+        if view is None:
+            raise not_found("batch")
+        return Answer(200, encode(view), correlation_id=view.correlation_id)
+
+
+def check_all(members: Sequence[NotificationRequest]) -> list[Draft]:
+    """Return the drafts of all members, or refuse with what is wrong with each of them.
+
+    The problem is the first bad member's.
+    """
+    drafts: list[Draft] = []
+    refusals: list[Refusal] = []
+    for index, member in enumerate(members):
+        try:
+            drafts.append(check(member, f"/notifications/{index}"))
+        except Refusal as refusal:
+            refusals.append(refusal)
+    if not refusals:
+        return drafts
+    errors: list[FieldError] = [e for refusal in refusals for e in refusal.errors]
+    raise Refusal(
+        refusals[0].problem,
+        f"{len(refusals)} of {len(members)} notifications cannot be accepted; "
+        f"the first: {refusals[0].detail}",
+        errors=errors[:_ERRORS_AT_MOST],
+    )

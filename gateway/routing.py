@@ -1,0 +1,62 @@
+"""Routes as data: what is served where, and who may ask.
+
+A handler knows neither Quart nor ASGI: it takes a ``Call`` and returns an ``Answer``, so
+the same one serves every door of the gateway.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.principals import EVERYONE, Permission, Principal
+
+JSON = b"application/json"
+PROBLEM_JSON = b"application/problem+json"
+
+
+class RouteName(StrEnum):
+    """Names of routes, for metrics and logs."""
+
+    CREATE_NOTIFICATION = "create_notification"
+    GET_NOTIFICATION = "get_notification"
+    GET_TRACE = "get_trace"
+    CREATE_BATCH = "create_batch"
+    GET_BATCH = "get_batch"
+    LIVE = "live"
+    READY = "ready"
+    METRICS = "metrics"
+    UNMATCHED = "unmatched"  #: no route, or not with this method
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as handlers see it."""
+
+    method: str
+    path: str  #: as sent, still quoted
+    headers: dict[bytes, bytes]  #: names in lower case
+    read: Callable[[int], Awaitable[bytes]]  #: the body, of at most so many bytes
+    correlation_id: str
+    principal: Principal = EVERYONE
+
+
+@dataclass(slots=True)
+class Answer:
+    """One response as handlers give it."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    correlation_id: str | None = None  #: the resource's, when it has one of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path."""
+
+    name: RouteName
+    method: str
+    path: str  #: words in angle brackets are passed to the handler
+    handler: Callable[..., Awaitable[Answer]]
+    permission: Permission | None  #: None asks for no key

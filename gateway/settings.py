@@ -1,0 +1,52 @@
+"""Settings of the gateway."""
+
+import ipaddress
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from contracts.settings import MeshSettings
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class GatewaySettings(MeshSettings):
+    """Read from ``TOCSIN_…`` once, at start."""
+
+    gateway_host: str = "127.0.0.1"
+    """Address to listen on."""
+    gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one and logs it."""
+    gateway_require_keys: Annotated[bool, Field(validate_default=True)] = False
+    """Ask for an API key. May be false only while listening on loopback; everyone is then
+    admin of the tenant ``default``."""
+    gateway_key_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 3.0
+    """How long a key that was revoked may still be honoured."""
+    gateway_idempotency_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24.0
+    """How long an ``Idempotency-Key`` is remembered."""
+    gateway_intake_capacity: Annotated[int, Field(ge=1000)] = 20_000
+    """Notifications that may wait to be committed; past that, clients get 503."""
+    gateway_group_at_most: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    """Notifications committed by one statement; a batch is never divided."""
+    gateway_publish_backlog: Annotated[int, Field(ge=1000)] = 20_000
+    """Committed notifications that may wait here for the bus; past that, and whenever the
+    bus is away, they are left to the scheduler."""
+
+    @field_validator("gateway_require_keys")
+    @classmethod
+    def _refuse_an_open_door(cls, required: bool, info: ValidationInfo) -> bool:
+        host = info.data.get("gateway_host", "")
+        if not required and not is_loopback(host):
+            raise ValueError(
+                f"set it to true to listen on {host!r}: without keys the gateway "
+                "listens on loopback only"
+            )
+        return required

@@ -1,0 +1,106 @@
+-- commit_group --
+-- Commits a whole group or nothing. A submission with an idempotency key is stored only if
+-- its key was free or had expired; the keys that were won are returned, by resource.
+-- Keys are locked in one order everywhere, so two gateways cannot deadlock over them; the
+-- second waits until the first has committed, and loses.
+WITH claimed AS (
+  INSERT INTO idempotency_key AS held
+    (tenant, endpoint, key, body_hash, resource_id, response, correlation_id, created_at, expires_at)
+  SELECT tenant, endpoint, key, body_hash, resource_id, response, correlation_id, $3, expires_at
+    FROM unnest($4::text[], $5::text[], $6::text[], $7::bytea[], $8::uuid[], $9::bytea[], $10::text[], $11::timestamptz[])
+      AS claim (tenant, endpoint, key, body_hash, resource_id, response, correlation_id, expires_at)
+   ORDER BY tenant, endpoint, key
+  ON CONFLICT (tenant, endpoint, key) DO UPDATE
+    SET body_hash = excluded.body_hash, resource_id = excluded.resource_id,
+        response = excluded.response, correlation_id = excluded.correlation_id,
+        created_at = excluded.created_at, expires_at = excluded.expires_at
+    WHERE held.expires_at <= excluded.created_at
+  RETURNING resource_id
+), fresh AS MATERIALIZED (
+  SELECT * FROM unnest($12::uuid[], $13::text[], $14::text[], $15::text[], $16::int[], $17::text[], $18::text[], $19::text[],
+                       $20::text[], $21::text[], $22::uuid[], $23::text[], $24::text[], $25::timestamptz[],
+                       $26::timestamptz[], $27::timestamptz[], $28::uuid[])
+    AS new (id, tenant, channel, priority, max_attempts, recipient, subject, content,
+            correlation_id, traceparent, batch_id, idempotency_key, metadata, due_at,
+            scheduled_at, expires_at, claim_id)
+   WHERE claim_id IS NULL OR claim_id IN (SELECT resource_id FROM claimed)
+), stored AS (
+  INSERT INTO notification
+    (id, tenant, channel, priority, status, sequence, max_attempts, recipient, subject, content,
+     correlation_id, traceparent, batch_id, idempotency_key, metadata, queued_at, due_at,
+     scheduled_at, expires_at, created_at, updated_at)
+  SELECT id, tenant, channel, priority, CASE WHEN due_at IS NULL THEN 'queued' ELSE 'pending' END, 2,
+         max_attempts, recipient, subject, content, correlation_id, traceparent, batch_id,
+         idempotency_key, metadata::jsonb, CASE WHEN due_at IS NULL THEN $3 END, due_at,
+         scheduled_at, expires_at, uuid_extract_timestamp(id), uuid_extract_timestamp(id)
+    FROM fresh
+), traced AS (
+  INSERT INTO notification_event (notification_id, sequence, event)
+  SELECT id, 1, 'created' FROM fresh
+  UNION ALL
+  SELECT id, 2, CASE WHEN due_at IS NULL THEN 'queued' ELSE 'pending' END FROM fresh
+  ORDER BY 2
+), batched AS (
+  INSERT INTO batch (id, tenant, size, last_id, correlation_id, created_at)
+  SELECT id, tenant, size, last_id, correlation_id, uuid_extract_timestamp(id)
+    FROM unnest($29::uuid[], $30::text[], $31::int[], $32::uuid[], $33::text[], $34::uuid[])
+      AS new (id, tenant, size, last_id, correlation_id, claim_id)
+   WHERE claim_id IS NULL OR claim_id IN (SELECT resource_id FROM claimed)
+), outboxed AS (
+  INSERT INTO outbox_group (id, notification_ids, created_at)
+  SELECT $1, array_agg(id), $3 FROM fresh WHERE due_at IS NULL HAVING count(*) > 0
+), confirmed AS (
+  DELETE FROM outbox_group WHERE id = ANY($2::uuid[])
+)
+SELECT resource_id FROM claimed
+
+-- forget_groups --
+-- Removes outbox groups that the bus has confirmed.
+DELETE FROM outbox_group WHERE id = ANY($1::uuid[])
+
+-- find_key --
+-- Whose key this is, while it may be used. That it was used is noted once a minute.
+WITH found AS (
+  SELECT id, tenant, role FROM api_key
+   WHERE secret_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+), seen AS (
+  UPDATE api_key SET last_used_at = now()
+   WHERE id IN (SELECT id FROM found)
+     AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+)
+SELECT tenant, role FROM found
+
+-- find_answer --
+-- What an idempotency key has been answered.
+SELECT body_hash, response, correlation_id
+  FROM idempotency_key
+ WHERE tenant = $1 AND endpoint = $2 AND key = $3
+
+-- find_notification --
+SELECT id, channel, recipient, content, status, priority, attempts, max_attempts, created_at,
+       updated_at, correlation_id, batch_id, template_id, idempotency_key, metadata,
+       scheduled_at, expires_at, next_retry_at, failure_reason, failure_class, provider,
+       provider_message_id, last_attempted_at, delivered_at, failed_at, cancelled_at
+  FROM notification
+ WHERE tenant = $1 AND id = $2
+
+-- find_batch --
+SELECT id, size, last_id, correlation_id, created_at FROM batch WHERE tenant = $1 AND id = $2
+
+-- find_batch_members --
+-- Members have ids between their batch's and its last: one short range of the primary key.
+SELECT id, channel, recipient, content, status, priority, attempts, max_attempts, created_at,
+       updated_at, correlation_id, batch_id, template_id, idempotency_key, metadata,
+       scheduled_at, expires_at, next_retry_at, failure_reason, failure_class, provider,
+       provider_message_id, last_attempted_at, delivered_at, failed_at, cancelled_at
+  FROM notification
+ WHERE tenant = $1 AND id > $2 AND id <= $3 AND batch_id = $2
+ ORDER BY id
+
+-- find_trace --
+-- Oldest first; one line without an event stands for a notification without a trace.
+SELECT n.correlation_id, e.id, e.event, e.details, uuid_extract_timestamp(e.id) AS created_at
+  FROM notification n
+  LEFT JOIN notification_event e ON e.notification_id = n.id AND e.notification_id = $2
+ WHERE n.tenant = $1 AND n.id = $2
+ ORDER BY e.id

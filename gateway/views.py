@@ -1,0 +1,110 @@
+"""What clients get to see: answers as structs, in the order the contract names the fields.
+
+A field that is not set is absent.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from contracts.channels import Channel, Priority
+from contracts.ids import time_of
+from contracts.lifecycle import Status
+from gateway.submissions import NewNotification
+
+encode = msgspec.json.Encoder().encode
+
+
+class NotificationView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A notification as it is answered."""
+
+    id: UUID
+    channel: Channel
+    recipient: str
+    content: str
+    status: Status
+    priority: Priority
+    attempts: int
+    max_attempts: int
+    created_at: datetime
+    updated_at: datetime
+    correlation_id: str | None = None
+    batch_id: UUID | None = None
+    template_id: UUID | None = None
+    idempotency_key: str | None = None
+    metadata: msgspec.Raw | None = None
+    scheduled_at: datetime | None = None
+    expires_at: datetime | None = None
+    next_retry_at: datetime | None = None
+    failure_reason: str | None = None
+    failure_class: str | None = None
+    provider: str | None = None
+    provider_message_id: str | None = None
+    last_attempted_at: datetime | None = None
+    delivered_at: datetime | None = None
+    failed_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+
+def accepted(notification: NewNotification) -> NotificationView:
+    """Return a notification as it is answered when it is accepted."""
+    created_at = time_of(notification.id)
+    metadata = notification.metadata
+    return NotificationView(
+        id=notification.id,
+        channel=notification.channel,
+        recipient=notification.recipient,
+        content=notification.content,
+        status=Status.QUEUED if notification.due_at is None else Status.PENDING,
+        priority=notification.priority,
+        attempts=0,
+        max_attempts=notification.max_attempts,
+        created_at=created_at,
+        updated_at=created_at,
+        correlation_id=notification.correlation_id,
+        batch_id=notification.batch_id,
+        idempotency_key=notification.idempotency_key,
+        metadata=None if metadata is None else msgspec.Raw(metadata.encode()),
+        scheduled_at=notification.scheduled_at,
+        expires_at=notification.expires_at,
+    )
+
+
+class BatchAccepted(msgspec.Struct, kw_only=True, gc=False):
+    """A batch as it is answered when it is accepted."""
+
+    id: UUID
+    size: int
+    correlation_id: str
+    created_at: datetime
+
+
+class BatchView(BatchAccepted, kw_only=True):
+    """A batch with its members, and how many of them stand where."""
+
+    counts: dict[Status, int]
+    notifications: list[NotificationView]
+
+
+class TraceEntry(msgspec.Struct, kw_only=True, gc=False):
+    """One line of a trace."""
+
+    id: UUID
+    event: str
+    correlation_id: str
+    created_at: datetime
+    details: msgspec.Raw
+
+
+class Trace(msgspec.Struct, kw_only=True):
+    """Everything that happened to one notification, oldest first."""
+
+    notification_id: UUID
+    entries: list[TraceEntry]
+
+
+class Health(msgspec.Struct):
+    """A service that is well."""
+
+    status: str = "ok"
