@@ -32,8 +32,10 @@ from ops.runtime.tasks import first_of
 
 log = structlog.stdlib.get_logger()
 
-#: Of the time for draining, what is kept for writing outcomes after the last send.
-_SETTLE_SHARE = 0.25
+#: Shares of the time for draining; what is left is for writing outcomes after the last send.
+_PUMPS_SHARE = 0.2
+_SENDS_SHARE = 0.6
+_LAST_WORD_SECONDS = 0.5
 
 
 class Dispatcher:
@@ -110,28 +112,30 @@ class Dispatcher:
         their outcomes. Leases are kept alive to the very end.
         """
         stopping = self._service.stopping
-        drained = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._leases.run(drained), name="leases")
+            leases = group.create_task(self._leases.run(), name="leases")
+            settling = group.create_task(self._settler.run(), name="settler")
             group.create_task(self._pacing.run(stopping), name="pacing")
             group.create_task(self._hear_peers(), name="peers")
-            settling = group.create_task(self._settler.run(), name="settler")
-            pumps = [
+            pumps = {
                 group.create_task(pump.run(stopping), name=pump.name)
                 for pump in self._pumps
-            ]
-            await asyncio.wait(pumps)
-            await self._drain(settling)
-            drained.set()
+            }
+            await stopping.wait()
+            await self._drain(pumps, settling)
+            leases.cancel()
 
-    async def _drain(self, settling: "asyncio.Task[None]") -> None:
+    async def _drain(
+        self, pumps: set["asyncio.Task[None]"], settling: "asyncio.Task[None]"
+    ) -> None:
         started_at = time.monotonic()
-        await self._sends.drain(self._drain_seconds * (1 - _SETTLE_SHARE))
+        await _wait_or_cancel(pumps, self._drain_seconds * _PUMPS_SHARE)
+        await self._sends.drain(self._drain_seconds * _SENDS_SHARE)
         self._settler.close()
-        left = self._drain_seconds - (time.monotonic() - started_at)
+        left = started_at + self._drain_seconds - time.monotonic()
         await asyncio.wait({settling}, timeout=max(left, 0.1))
         self._settler.give_up_writing()
-        await asyncio.wait({settling})
+        await _wait_or_cancel({settling}, _LAST_WORD_SECONDS)
         log.info(
             "dispatcher.drained",
             left_behind=len(self._leases),
@@ -154,6 +158,15 @@ class Dispatcher:
             lanes=self._metrics.lane_readings(),
             gauges={"held_messages": len(self._leases)},
         )
+
+
+async def _wait_or_cancel(tasks: set["asyncio.Task[None]"], seconds: float) -> None:
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        log.warning("drain.cut_off", task=task.get_name())
+        task.cancel()
+    if late:
+        await asyncio.wait(late)
 
 
 async def run(settings: DispatcherSettings, service: Service) -> None:

@@ -64,13 +64,11 @@ class Claims:
             first.setdefault(holding.id, holding)
         try:
             claims, asked_at = await self._ask_until_answered(list(first))
-        except BaseException as error:
-            delay = 0.0 if isinstance(error, _Stopped) else _AFTER_FAILURE_SECONDS
-            for holding in group:
-                self._leases.let_go(holding)
-                await self._answers.put_back(holding.reply, delay)
-            if isinstance(error, _Stopped):
-                return []
+        except _Stopped:
+            await self._put_back(group, 0.0)
+            return []
+        except BaseException:
+            await self._put_back(group, _AFTER_FAILURE_SECONDS)
             raise
         claimed = []
         for claim in claims:
@@ -123,16 +121,18 @@ class Claims:
                 change.notification_id: change
                 for change in (await self._store.give_up(to_fail) if to_fail else [])
             }
-        except ledger.AWAY as error:
-            log.warning("look.interrupted", size=len(unclaimed), error=repr(error))
-            for holding in unclaimed:
-                self._leases.let_go(holding)
-                await self._answers.put_back(holding.reply, _AFTER_FAILURE_SECONDS)
-            return
+        except BaseException:
+            await self._put_back(unclaimed, _AFTER_FAILURE_SECONDS)
+            raise
         await self._answers.announce(failed.values())
         for holding in unclaimed:
             self._leases.let_go(holding)
             await self._act(holding, verdicts[holding.id], failed.get(holding.id))
+
+    async def _put_back(self, group: Sequence[Holding], delay_seconds: float) -> None:
+        for holding in group:
+            self._leases.let_go(holding)
+            await self._answers.put_back(holding.reply, delay_seconds)
 
     async def _act(
         self, holding: Holding, seen: "Verdict", failed: StatusChanged | None

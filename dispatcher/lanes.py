@@ -33,6 +33,7 @@ _SILENCE_SECONDS = 2 * HEARTBEAT_SECONDS + 0.5
 #: messages unacknowledged as it may.
 _BATCH_SECONDS = 0.5
 _REFUSED_PAUSE_SECONDS = 0.5
+_DRAIN_SECONDS = 1.0
 
 _decode = msgspec.json.Decoder(NotificationQueued).decode
 
@@ -116,7 +117,8 @@ class Lanes:
         if subscription is None:
             return
         try:
-            await subscription.drain()  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await subscription.drain()  # type: ignore[no-untyped-call]
         except (nats.errors.Error, TimeoutError, ConnectionError) as error:
             log.info("lanes.drain_failed", channel=self._channel, error=repr(error))
 

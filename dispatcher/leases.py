@@ -12,7 +12,7 @@ from dispatcher.holdings import Holding
 from dispatcher.metrics import Metrics
 from dispatcher.store import Store
 from ops.runtime import ledger
-from ops.runtime.tasks import keep_running, wait_for_stop
+from ops.runtime.tasks import keep_running
 
 log = structlog.stdlib.get_logger()
 
@@ -52,15 +52,16 @@ class Leases:
         """Return the notifications whose lease this process knows it has."""
         return {holding.id for holding in self._held if holding.claim is not None}
 
-    async def run(self, done: asyncio.Event) -> None:
-        """Renew until ``done``, which comes after the last outcome is settled."""
+    async def run(self) -> None:
+        """Renew until cancelled, which comes after the last outcome is settled."""
+        never = asyncio.Event()
 
         async def turn() -> None:
-            if not await wait_for_stop(done, self._period_seconds):
-                await self.renew()
+            await asyncio.sleep(self._period_seconds)
+            await self.renew()
 
         await keep_running(
-            "leases", turn, done, self._metrics.loop_errors, expected=ledger.AWAY
+            "leases", turn, never, self._metrics.loop_errors, expected=ledger.AWAY
         )
 
     async def renew(self) -> None:

@@ -91,9 +91,9 @@ class Pump:
             )
         finally:
             waking.cancel()
-        await self._lanes.close()
-        for holding in await self._lanes.take():
-            await self._answers.put_back(holding.reply)
+            await self._lanes.close()
+            for holding in await self._lanes.take():
+                await self._answers.put_back(holding.reply)
 
     async def _wake_to_stop(self) -> None:
         await self._stopping.wait()
@@ -114,7 +114,7 @@ class Pump:
                 await self._changed.wait()
         except TimeoutError:
             pass
-        if group := await self._lanes.take():
+        if not self._stopping.is_set() and (group := await self._lanes.take()):
             await self._dispatch(group)
 
     async def _ask(self) -> float:

@@ -26,6 +26,7 @@ log = structlog.stdlib.get_logger()
 _TIMED_OUT = Outcome(kind=OutcomeClass.TRANSIENT, code="timeout")
 _NO_PROVIDER = Outcome(kind=OutcomeClass.UNROUTABLE, code="no_provider")
 _LEASE_ENDED = Outcome(kind=OutcomeClass.OURS, code="lease_ended")
+_BUG = Outcome(kind=OutcomeClass.OURS, code="bug")
 _SHUTDOWN = Outcome(kind=OutcomeClass.OURS, code="shutdown")
 _AT_ONCE = GiveBack(0.0)
 
@@ -78,17 +79,29 @@ class Sends:
 
     async def _send(self, holding: Holding) -> None:
         assert holding.claim is not None
+        channel = holding.claim.channel
         try:
             outcome = await self._attempt(holding, holding.claim)
         except asyncio.CancelledError:
             # Whether the provider accepted it is unknown. Its idempotency key makes the
             # next attempt safe, and a shutdown spends none.
-            self._settler.add(finish(holding, _AT_ONCE, _SHUTDOWN))
+            self._settle_unless_known(holding, _AT_ONCE, _SHUTDOWN)
             raise
+        except Exception as error:  # noqa: BLE001 (a bug must not keep the notification)
+            log_bug("send.failed", error, holding.claim)
+            rest = GiveBack(self._policies[channel].ours_seconds)
+            self._settle_unless_known(holding, rest, _BUG)
+            return
         finally:
-            self._slots[holding.lane.channel].sent()
+            self._slots[channel].sent()
         if outcome.kind is OutcomeClass.THROTTLED:
-            await self._pacing.charge_for_throttling(holding.lane.channel)
+            await self._pacing.charge_for_throttling(channel)
+
+    def _settle_unless_known(
+        self, holding: Holding, decision: GiveBack, outcome: Outcome
+    ) -> None:
+        if not holding.has_outcome:
+            self._settler.add(finish(holding, decision, outcome))
 
     async def _attempt(self, holding: Holding, claim: Claim) -> Outcome:
         """Send, decide, and hand the outcome over; after it is known nothing is awaited."""
@@ -135,14 +148,7 @@ class Sends:
         except TimeoutError:
             return _TIMED_OUT
         except Exception as error:  # noqa: BLE001 (whatever a provider's bug raises)
-            # Its frames, not its text: that may quote the recipient.
-            log.error(  # noqa: TRY400
-                "provider.raised",
-                provider=provider.name,
-                notification_id=str(claim.id),
-                error=type(error).__name__,
-                frames=traceback.format_tb(error.__traceback__),
-            )
+            log_bug("provider.raised", error, claim)
             return Outcome(kind=OutcomeClass.OURS, code=type(error).__name__)
         return presentable(outcome, message)
 
@@ -170,4 +176,14 @@ def presentable(outcome: Outcome, message: OutboundMessage) -> Outcome:
         code=short(outcome.code) if outcome.code else None,
         words=short(redact(outcome.words, message)) if outcome.words else None,
         message_id=short(outcome.message_id) if outcome.message_id else None,
+    )
+
+
+def log_bug(event: str, error: Exception, claim: Claim) -> None:
+    """Log an exception by its type and frames; its text may quote the recipient."""
+    log.error(
+        event,
+        notification_id=str(claim.id),
+        error=type(error).__name__,
+        frames=traceback.format_tb(error.__traceback__),
     )
