@@ -2,9 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +18,8 @@ from dispatcher.settings import DispatcherSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from ops.runtime.service import Service, open_service
+
+ROOT = Path(__file__).parents[2]
 
 
 def dispatcher_settings(
@@ -44,15 +49,6 @@ class Running:
         """Tell it to stop, and wait until it has drained."""
         self.service.stopping.set()
         await self.task
-
-    async def kill(self) -> None:
-        """End it where it stands, as a crash would: nothing is drained or given back."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-        sends = [task for task in asyncio.all_tasks() if task.get_name() == "send"]
-        for send in sends:
-            send.cancel()
-        await asyncio.gather(*sends, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -117,3 +113,27 @@ async def messages_on_bus(bus: Bus) -> int:
 
 async def bus_is_empty(bus: Bus) -> bool:
     return await messages_on_bus(bus) == 0
+
+
+@contextmanager
+def dispatcher_process(
+    environment: dict[str, str], url: str, **overrides: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a dispatcher as a process of its own, to be killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dispatcher"],
+        env={
+            **environment,
+            "TOCSIN_WEBHOOK_URL": url,
+            "TOCSIN_WEBHOOK_ALLOW_PRIVATE": "true",
+            "TOCSIN_DISPATCHER_METRICS_PORT": "0",
+            "TOCSIN_DISPATCHER_CHANNEL_RATE": "0",
+            **overrides,
+        },
+        cwd=ROOT,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,173 @@
+"""A dispatcher that is told to stop, or whose servers go away, loses nothing and spends nothing."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from contracts.settings import MeshSettings
+from contracts.topology import NOTIFY
+from dispatcher.settings import DispatcherSettings
+from migrations.ledger import migrate
+from ops import embedded
+from ops.embedded import Servers
+from ops.runtime import topology
+from ops.runtime.bus import Bus, open_bus
+from ops.runtime.ledger import Ledger, open_ledger
+from tests.integration.dispatching import (
+    bus_is_empty,
+    dispatcher_settings,
+    have_status,
+    messages_on_bus,
+    row_of,
+    running_dispatcher,
+    trace_of,
+)
+from tests.integration.endpoint import Endpoint, Gate, Reply, running_endpoint
+from tests.integration.factories import seed_notifications
+from tests.servers import Nats
+from tests.waiting import until
+
+
+@pytest_asyncio.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with running_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest_asyncio.fixture
+async def ours(settings: MeshSettings, endpoint: Endpoint) -> DispatcherSettings:
+    return dispatcher_settings(settings, endpoint.url)
+
+
+async def test_sends_under_way_are_finished(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    gate = endpoint.answer = Gate()
+    ids = await seed_notifications(ledger, bus, 50)
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: endpoint.in_flight == 50)
+        late = await seed_notifications(ledger, bus, 5)
+        await until(lambda: endpoint.in_flight == 55)
+        stopping = asyncio.create_task(dispatcher.stop(), name="stop")
+        await until(dispatcher.service.stopping.is_set)
+        never = await seed_notifications(ledger, bus, 5)
+        gate.opened.set()
+        await stopping
+
+    assert await have_status(ledger, [*ids, *late], "delivered")
+    assert await have_status(ledger, never, "queued")
+    assert await messages_on_bus(bus) == 5
+    assert (await row_of(ledger, never[0]))["attempts"] == 0
+
+
+async def test_a_send_that_outlasts_the_drain_is_given_back_unspent(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    endpoint.answer = Gate()
+    [id_] = await seed_notifications(ledger, bus, 1)
+    hasty = ours.model_copy(update={"drain_seconds": 1.0})
+    begun = 0.0
+    async with running_dispatcher(hasty) as dispatcher:
+        await until(lambda: endpoint.received)
+        begun = time.monotonic()
+        await dispatcher.stop()
+
+    assert time.monotonic() - begun < 2
+    row = await row_of(ledger, id_)
+    assert (row["status"], row["attempts"], row["lease_until"]) == ("queued", 0, None)
+    endpoint.answer = lambda _: Reply()
+    async with running_dispatcher(ours):  # the bus brings it again at once
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+
+    assert endpoint.keys == [str(id_), str(id_)]
+    assert (await row_of(ledger, id_))["attempts"] == 1
+    assert await trace_of(ledger, id_) == [
+        *("created", "queued", "processing", "queued", "processing", "delivered")
+    ]
+
+
+async def test_stopping_takes_no_time_when_there_is_nothing_to_do(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings
+) -> None:
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: waiting_pulls(bus))
+        begun = time.monotonic()
+        await dispatcher.stop()
+        assert time.monotonic() - begun < 0.5
+
+    await until(lambda: no_waiting_pulls(bus))
+
+
+async def waiting_pulls(bus: Bus) -> bool:
+    infos = await bus.js.consumers_info(NOTIFY.name)
+    return all(info.num_waiting == 1 for info in infos)
+
+
+async def no_waiting_pulls(bus: Bus) -> bool:
+    infos = await bus.js.consumers_info(NOTIFY.name)
+    return all(info.num_waiting == 0 for info in infos)
+
+
+async def test_an_idle_dispatcher_notices_work_after_the_bus_restarted(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    nats_server: Nats,
+) -> None:
+    async with running_dispatcher(ours):
+        await until(lambda: waiting_pulls(bus))
+        await nats_server.server.crash()
+        await nats_server.server.start()
+        await until(lambda: bus.nc.is_connected)
+        [id_] = await seed_notifications(ledger, bus, 1)
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+
+
+@pytest_asyncio.fixture
+async def servers_to_crash(tmp_path: Path) -> AsyncIterator[Servers]:
+    async with embedded.servers(tmp_path / "servers", fsync=False) as servers:
+        yield servers
+
+
+async def test_an_outcome_is_kept_while_the_ledger_is_away(
+    servers_to_crash: Servers, endpoint: Endpoint
+) -> None:
+    servers = servers_to_crash
+    await migrate(servers.postgres_dsn)
+    shared = MeshSettings.model_validate(
+        {
+            "postgres_dsn": servers.postgres_dsn,
+            "nats_url": servers.nats_url,
+            "redis_url": servers.redis_url,
+        }
+    )
+    ours = dispatcher_settings(shared, endpoint.url)
+    gate = endpoint.answer = Gate()
+    async with open_ledger(shared) as ledger, open_bus(shared, "test", print) as bus:
+        await bus.connected.wait()
+        await topology.ensure(bus.js)
+        ids = await seed_notifications(ledger, bus, 20)
+        async with running_dispatcher(ours):
+            await until(lambda: len(endpoint.received) == 20)
+            await servers.postgres.crash()
+            gate.opened.set()
+            await until(lambda: endpoint.in_flight == 0)
+            await servers.postgres.start()
+            more = await until(lambda: seeded(ledger, bus))
+            await until(
+                lambda: have_status(ledger, [*ids, *more], "delivered"),
+                timeout_seconds=15,
+            )
+            await until(lambda: bus_is_empty(bus))
+
+    assert len(set(endpoint.keys)) == len(endpoint.keys) == 40
+
+
+async def seeded(ledger: Ledger, bus: Bus) -> list[object]:
+    try:
+        return list(await seed_notifications(ledger, bus, 20))
+    except (OSError, TimeoutError):
+        return []
