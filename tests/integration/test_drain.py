@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest_asyncio
 
@@ -11,11 +13,9 @@ from contracts.settings import MeshSettings
 from contracts.topology import NOTIFY
 from dispatcher.settings import DispatcherSettings
 from migrations.ledger import migrate
-from ops import embedded
-from ops.embedded import Servers
 from ops.runtime import topology
 from ops.runtime.bus import Bus, open_bus
-from ops.runtime.ledger import Ledger, open_ledger
+from ops.runtime.ledger import AWAY, Ledger, open_ledger
 from tests.integration.dispatching import (
     bus_is_empty,
     dispatcher_settings,
@@ -27,7 +27,7 @@ from tests.integration.dispatching import (
 )
 from tests.integration.endpoint import Endpoint, Gate, Reply, running_endpoint
 from tests.integration.factories import seed_notifications
-from tests.servers import Nats
+from tests.servers import Nats, Source, Stack
 from tests.waiting import until
 
 
@@ -126,48 +126,99 @@ async def test_an_idle_dispatcher_notices_work_after_the_bus_restarted(
         await until(lambda: have_status(ledger, [id_], "delivered"))
 
 
+@dataclass
+class Private:
+    """Servers of the test's own, to crash, with a mesh on them."""
+
+    servers: Stack
+    shared: MeshSettings
+    ledger: Ledger
+    bus: Bus
+
+
 @pytest_asyncio.fixture
-async def servers_to_crash(tmp_path: Path) -> AsyncIterator[Servers]:
-    async with embedded.servers(tmp_path / "servers", fsync=False) as servers:
-        yield servers
+async def private(tmp_path: Path, server_source: Source) -> AsyncIterator[Private]:
+    async with server_source.stack(tmp_path / "servers") as servers:
+        await migrate(servers.postgres_dsn)
+        shared = MeshSettings.model_validate(
+            {
+                "postgres_dsn": servers.postgres_dsn,
+                "nats_url": servers.nats_url,
+                "redis_url": servers.redis_url,
+            }
+        )
+        async with (
+            open_ledger(shared) as ledger,
+            open_bus(shared, "test", print) as bus,
+        ):
+            await bus.connected.wait()
+            await topology.ensure(bus.js)
+            yield Private(servers, shared, ledger, bus)
 
 
 async def test_an_outcome_is_kept_while_the_ledger_is_away(
-    servers_to_crash: Servers, endpoint: Endpoint
+    private: Private, endpoint: Endpoint
 ) -> None:
-    servers = servers_to_crash
-    await migrate(servers.postgres_dsn)
-    shared = MeshSettings.model_validate(
-        {
-            "postgres_dsn": servers.postgres_dsn,
-            "nats_url": servers.nats_url,
-            "redis_url": servers.redis_url,
-        }
-    )
-    ours = dispatcher_settings(shared, endpoint.url)
+    ledger, bus = private.ledger, private.bus
+    ours = dispatcher_settings(private.shared, endpoint.url)
     gate = endpoint.answer = Gate()
-    async with open_ledger(shared) as ledger, open_bus(shared, "test", print) as bus:
-        await bus.connected.wait()
-        await topology.ensure(bus.js)
-        ids = await seed_notifications(ledger, bus, 20)
-        async with running_dispatcher(ours):
-            await until(lambda: len(endpoint.received) == 20)
-            await servers.postgres.crash()
-            gate.opened.set()
-            await until(lambda: endpoint.in_flight == 0)
-            await servers.postgres.start()
-            more = await until(lambda: seeded(ledger, bus))
-            await until(
-                lambda: have_status(ledger, [*ids, *more], "delivered"),
-                timeout_seconds=15,
-            )
-            await until(lambda: bus_is_empty(bus))
+    ids = await seed_notifications(ledger, bus, 20)
+    async with running_dispatcher(ours):
+        await until(lambda: len(endpoint.received) == 20)
+        await private.servers.postgres.crash()
+        gate.opened.set()
+        await until(lambda: endpoint.in_flight == 0)
+        await private.servers.postgres.start()
+        await until(lambda: in_the_end(ledger, ids, "delivered"), timeout_seconds=15)
+        await until(lambda: bus_is_empty(bus))
 
-    assert len(set(endpoint.keys)) == len(endpoint.keys) == 40
+    assert sorted(endpoint.keys) == sorted(map(str, ids))
+    assert (await row_of(ledger, ids[0]))["attempts"] == 1
 
 
-async def seeded(ledger: Ledger, bus: Bus) -> list[object]:
+async def in_the_end(ledger: Ledger, ids: Sequence[UUID], status: str) -> bool:
     try:
-        return list(await seed_notifications(ledger, bus, 20))
-    except (OSError, TimeoutError):
-        return []
+        return await have_status(ledger, ids, status)
+    except AWAY:
+        return False
+
+
+async def test_what_cannot_be_claimed_is_put_back_when_the_dispatcher_stops(
+    private: Private, endpoint: Endpoint
+) -> None:
+    ledger, bus = private.ledger, private.bus
+    ours = dispatcher_settings(private.shared, endpoint.url)
+    [id_] = await seed_notifications(ledger, bus, 1)
+    await private.servers.postgres.crash()
+    async with running_dispatcher(ours):
+        await until(lambda: is_in_hand(bus))
+    await private.servers.postgres.start()
+    async with running_dispatcher(ours):
+        # sooner than the bus would have brought it by itself
+        await until(lambda: in_the_end(ledger, [id_], "delivered"))
+
+    assert endpoint.keys == [str(id_)]
+    assert (await row_of(ledger, id_))["attempts"] == 1
+
+
+async def is_in_hand(bus: Bus) -> bool:
+    info = await bus.js.consumer_info(NOTIFY.name, "sms-normal")
+    return info.num_ack_pending == 1
+
+
+async def test_a_ledger_that_hangs_does_not_hold_up_the_end(
+    private: Private, endpoint: Endpoint
+) -> None:
+    gate = endpoint.answer = Gate()
+    ours = dispatcher_settings(private.shared, endpoint.url, drain_seconds=2)
+    await seed_notifications(private.ledger, private.bus, 5)
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: len(endpoint.received) == 5)
+        private.servers.postgres.pause()
+        try:
+            gate.opened.set()
+            begun = time.monotonic()
+            await dispatcher.stop()
+            assert time.monotonic() - begun < 4
+        finally:
+            private.servers.postgres.resume()
