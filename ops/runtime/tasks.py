@@ -45,3 +45,13 @@ async def keep_running(
                 log.exception("loop.failed", loop=name)
             await wait_for_stop(stopping, pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Return as soon as one of the events is set."""
+    waits = [asyncio.create_task(event.wait(), name="event.wait") for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

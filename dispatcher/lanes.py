@@ -1,0 +1,231 @@
+"""Pulls the three lanes of one channel from the bus.
+
+A lane that has work is asked for a number with ``no_wait``: the server sends what it has and,
+when that is less, ends with status 404. A lane that has none keeps one waiting pull of one
+message open, so that the first arrival is here within a millisecond and nothing polls.
+"""
+
+import asyncio
+import time
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from contracts import subjects
+from contracts.channels import Channel, Lane, Priority
+from contracts.messages import NotificationQueued
+from contracts.topology import lane_consumer
+from dispatcher.answers import Answers
+from dispatcher.holdings import Holding
+from dispatcher.metrics import Metrics
+from ops.runtime.bus import Bus
+
+log = structlog.stdlib.get_logger()
+
+STANDING_SECONDS = 20.0
+HEARTBEAT_SECONDS = 2.0
+#: Without a heartbeat for this long the server has forgotten a standing pull.
+_SILENCE_SECONDS = 2 * HEARTBEAT_SECONDS + 0.5
+#: A pull that does not wait is answered at once, unless the lane's consumer has as many
+#: messages unacknowledged as it may.
+_BATCH_SECONDS = 0.5
+_REFUSED_PAUSE_SECONDS = 0.5
+_DRAIN_SECONDS = 1.0
+
+_decode = msgspec.json.Decoder(NotificationQueued).decode
+
+
+class _Order:
+    """One pull request that the server has not finished."""
+
+    __slots__ = ("deadline", "left", "number", "size")
+
+    def __init__(self, number: int, size: int, deadline: float) -> None:
+        self.number = number
+        self.size = size
+        self.left = size
+        self.deadline = deadline
+
+
+class LaneView:
+    """One lane as this process knows it."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        consumer = lane_consumer(lane)
+        self.next_subject = (
+            f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
+        )
+        self.order: _Order | None = None
+        self.depth = 1  #: believed to wait; 0 calls for a standing pull
+        self.refused_until = 0.0
+
+
+class Lanes:
+    """The lanes of one channel, over one subscription.
+
+    ``changed`` is set when there is something to take or a lane can be asked again.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        channel: Channel,
+        answers: Answers,
+        metrics: Metrics,
+        changed: asyncio.Event,
+    ) -> None:
+        self._changed = changed
+        self._bus = bus
+        self._channel = channel
+        self._answers = answers
+        self._metrics = metrics
+        self.views = {p: LaneView(Lane(channel, p)) for p in Priority}
+        self._by_subject = {
+            subjects.notify(view.lane): view for view in self.views.values()
+        }
+        self._by_letter = {p[0]: view for p, view in self.views.items()}
+        self._inbox = ""
+        self._subscription: Subscription | None = None
+        self._numbers = 0
+        self._arrived: list[Msg] = []
+        bus.on_reconnect(self._forget_orders)
+
+    @property
+    def outstanding(self) -> int:
+        """Return how many messages may still come for the open pulls."""
+        return sum(v.order.left for v in self.views.values() if v.order is not None)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether messages can come."""
+        return self._subscription is not None
+
+    async def open(self) -> None:
+        """Subscribe; nothing comes before a lane is asked."""
+        self._inbox = self._bus.nc.new_inbox()
+        self._subscription = await self._bus.nc.subscribe(
+            f"{self._inbox}.*", cb=self._receive
+        )
+
+    async def close(self) -> None:
+        """Stop what is under way; messages that were already sent here still arrive."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is None:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await subscription.drain()  # type: ignore[no-untyped-call]
+        except (nats.errors.Error, TimeoutError, ConnectionError) as error:
+            log.info("lanes.drain_failed", channel=self._channel, error=repr(error))
+
+    async def ask(self, priority: Priority, size: int) -> None:
+        """Ask a lane for what it has now, at most ``size`` messages."""
+        await self._pull(
+            self.views[priority],
+            size,
+            b'{"batch":%d,"no_wait":true}' % size,
+            _BATCH_SECONDS,
+        )
+
+    async def stand(self, priority: Priority) -> None:
+        """Have a lane send its next message when there is one."""
+        request = b'{"batch":1,"expires":%d,"idle_heartbeat":%d}' % (
+            int(STANDING_SECONDS * 1e9),
+            int(HEARTBEAT_SECONDS * 1e9),
+        )
+        await self._pull(self.views[priority], 1, request, _SILENCE_SECONDS)
+
+    async def _pull(
+        self, view: LaneView, size: int, request: bytes, answer_seconds: float
+    ) -> None:
+        self._numbers += 1
+        view.order = _Order(self._numbers, size, time.monotonic() + answer_seconds)
+        reply = f"{self._inbox}.{view.lane.priority[0]}{self._numbers}"
+        try:
+            await self._bus.nc.publish(view.next_subject, request, reply=reply)
+        except BaseException:
+            view.order = None
+            raise
+
+    async def _receive(self, msg: Msg) -> None:
+        view = self._by_subject.get(msg.subject)
+        if view is None:
+            self._read_status(msg)
+            return
+        self._arrived.append(msg)
+        order = view.order
+        # More than was asked for can come from a pull taken for lost: it is taken all the same.
+        if order is not None:
+            order.left -= 1
+            if order.left == 0:
+                view.order = None
+                # Twice as many next time, so that what the bus brings again, which it does
+                # not count as pending, is found as fast as new work.
+                view.depth = max(msg.metadata.num_pending, 2 * order.size)
+                self._changed.set()
+
+    def _read_status(self, msg: Msg) -> None:
+        token = msg.subject.rpartition(".")[2]
+        view = self._by_letter.get(token[:1])
+        order = view.order if view is not None else None
+        if view is None or order is None or token[1:] != str(order.number):
+            return  # about a pull that was given up
+        status = (msg.headers or {}).get("Status", "")
+        if status == "100":
+            order.deadline = time.monotonic() + _SILENCE_SECONDS
+            return
+        view.order = None
+        view.depth = 0
+        if status not in ("404", "408"):
+            # No such consumer, no leader, server going down: not at once again.
+            view.refused_until = time.monotonic() + _REFUSED_PAUSE_SECONDS
+            log.warning("pull.refused", lane=str(view.lane), status=status)
+        self._changed.set()
+
+    def _forget_orders(self) -> None:
+        """Ask everything again: a reconnect means the server lost our pulls."""
+        for view in self.views.values():
+            view.order = None
+            view.depth = 1
+            view.refused_until = 0.0
+        self._changed.set()
+
+    def give_up_lost(self) -> None:
+        """Let go of pulls that went unanswered for too long."""
+        now = time.monotonic()
+        for view in self.views.values():
+            if view.order is not None and view.order.deadline <= now:
+                view.order = None
+                view.depth = 1
+                self._metrics.pull_lost(self._channel)
+
+    def next_deadline(self) -> float:
+        """Return when to look again although nothing happened, on the monotonic clock."""
+        now = time.monotonic()
+        moments = [now + HEARTBEAT_SECONDS]
+        for view in self.views.values():
+            if view.order is not None:
+                moments.append(view.order.deadline)
+            elif view.refused_until > now:
+                moments.append(view.refused_until)
+        return min(moments)
+
+    async def take(self) -> list[Holding]:
+        """Return what has arrived; a message that is no notification is ended and logged."""
+        arrived, self._arrived = self._arrived, []
+        holdings = []
+        for msg in arrived:
+            lane = self._by_subject[msg.subject].lane
+            try:
+                id_ = _decode(msg.data).notification_id
+            except msgspec.DecodeError as error:
+                log.warning("message.malformed", lane=str(lane), error=str(error))
+                self._metrics.unclaimed(self._channel, "malformed")
+                await self._answers.terminate(msg.reply, "malformed")
+                continue
+            holdings.append(Holding(id_, lane, msg.reply))
+        return holdings

@@ -1,0 +1,98 @@
+"""Keeps what is in hand: renews leases in the ledger, and acknowledgement waits on the bus."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from dispatcher.answers import Answers
+from dispatcher.holdings import Holding
+from dispatcher.metrics import Metrics
+from dispatcher.store import Store
+from ops.runtime import ledger
+from ops.runtime.tasks import keep_running
+
+log = structlog.stdlib.get_logger()
+
+_GROUP_AT_MOST = 1000
+
+
+class Leases:
+    """Everything this process holds, from a message's arrival to its answer.
+
+    Three times in the span of a lease, whatever has been held for a third of it is renewed
+    by one statement, and the bus is told that its message is being worked on. What settles
+    faster, which is nearly all, is never touched.
+    """
+
+    def __init__(
+        self, store: Store, answers: Answers, metrics: Metrics, lease_seconds: float
+    ) -> None:
+        self._store = store
+        self._answers = answers
+        self._metrics = metrics
+        self._lease_seconds = lease_seconds
+        self._period_seconds = lease_seconds / 3
+        self._held: set[Holding] = set()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, holding: Holding) -> None:
+        """Renew this from now on."""
+        self._held.add(holding)
+
+    def let_go(self, holding: Holding) -> None:
+        """Renew this no more."""
+        self._held.discard(holding)
+
+    def claimed_ids(self) -> set[UUID]:
+        """Return the notifications whose lease this process knows it has."""
+        return {holding.id for holding in self._held if holding.claim is not None}
+
+    async def run(self) -> None:
+        """Renew until cancelled, which comes after the last outcome is settled."""
+        never = asyncio.Event()
+
+        async def turn() -> None:
+            await asyncio.sleep(self._period_seconds)
+            await self.renew()
+
+        await keep_running(
+            "leases", turn, never, self._metrics.loop_errors, expected=ledger.AWAY
+        )
+
+    async def renew(self) -> None:
+        """Renew what was last heard of a third of a lease ago, or nearly."""
+        heard_before = time.monotonic() - 0.9 * self._period_seconds
+        aged = [holding for holding in self._held if holding.since <= heard_before]
+        for holding in aged:
+            await self._answers.work_on(holding.reply)
+        leased = [h for h in aged if h.claim is not None and h.leased_until > 0]
+        # Claims and outcomes lock rows in the order of their ids too: no deadlocks.
+        leased.sort(key=lambda holding: holding.id.int)
+        for start in range(0, len(leased), _GROUP_AT_MOST):
+            await self._renew_group(leased[start : start + _GROUP_AT_MOST])
+
+    async def _renew_group(self, group: Sequence[Holding]) -> None:
+        asked_at = time.monotonic()
+        ids, fences = zip(*(self._key(holding) for holding in group), strict=True)
+        kept = await self._store.renew(ids, fences)
+        lost = 0
+        for holding in group:
+            if self._key(holding) in kept:
+                holding.since = asked_at
+                holding.leased_until = asked_at + self._lease_seconds
+            elif holding in self._held and not holding.has_outcome:
+                holding.leased_until = 0.0
+                lost += 1
+        if lost:
+            self._metrics.leases_lost(lost)
+            log.warning("leases.lost", count=lost)
+
+    @staticmethod
+    def _key(holding: Holding) -> tuple[UUID, int]:
+        assert holding.claim is not None
+        return holding.id, holding.claim.fence

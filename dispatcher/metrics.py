@@ -1,0 +1,265 @@
+"""Every metric of the dispatcher, and the counts its heartbeat carries."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from contracts.channels import LANES, Channel, Lane
+from contracts.lifecycle import Status
+from contracts.mesh import LaneReading
+from contracts.outcomes import OutcomeClass
+
+#: Why a message that came was not sent.
+UNCLAIMED = (
+    "final",
+    "leased",
+    "early",
+    "parked",
+    "expired",
+    "exhausted",
+    "unknown",
+    "malformed",
+    "raced",
+)
+_SETTLES_TO = (Status.DELIVERED, Status.RETRYING, Status.FAILED, Status.QUEUED)
+_GROUP_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class _LaneCounts:
+    """One lane's numbers, bound once so that counting costs no look-up of labels."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.attempts = 0
+        self.by_status = dict.fromkeys(_SETTLES_TO, 0)
+
+
+def _in_flight(counts: _LaneCounts) -> float:
+    return counts.in_flight
+
+
+class Metrics:
+    """Counts what a dispatcher does. All label sets exist from the start, at zero."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        lane_labels = ("channel", "priority")
+        self.loop_errors = Counter(
+            "tocsin_loop_errors_total",
+            "Rounds of a loop that failed.",
+            ("loop",),
+            registry=registry,
+        )
+        attempts = Counter(
+            "tocsin_attempts_total",
+            "Attempts that ended, by outcome.",
+            (*lane_labels, "outcome"),
+            registry=registry,
+        )
+        durations = Histogram(
+            "tocsin_attempt_duration_seconds",
+            "From the start of a send to its outcome.",
+            ("channel",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        claims = Counter(
+            "tocsin_claims_total",
+            "Notifications claimed.",
+            lane_labels,
+            registry=registry,
+        )
+        unclaimed = Counter(
+            "tocsin_unclaimed_total",
+            "Messages whose notification was not to be sent now, by reason.",
+            ("channel", "reason"),
+            registry=registry,
+        )
+        settlements = Counter(
+            "tocsin_settlements_total",
+            "Claims settled, by the status they led to.",
+            (*lane_labels, "status"),
+            registry=registry,
+        )
+        in_flight = Gauge(
+            "tocsin_in_flight",
+            "Notifications between claim and settlement.",
+            lane_labels,
+            registry=registry,
+        )
+        self._claim_sizes = Histogram(
+            "tocsin_claim_group_size",
+            "Notifications claimed by one statement.",
+            buckets=_GROUP_SIZES,
+            registry=registry,
+        )
+        self._settle_sizes = Histogram(
+            "tocsin_settle_group_size",
+            "Outcomes written by one statement.",
+            buckets=_GROUP_SIZES,
+            registry=registry,
+        )
+        self._settle_seconds = Histogram(
+            "tocsin_settle_duration_seconds",
+            "From taking a group of outcomes to its commit, repeats included.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._leases_lost = Counter(
+            "tocsin_leases_lost_total",
+            "Leases that ended while the notification was being sent.",
+            registry=registry,
+        )
+        self._late_outcomes = Counter(
+            "tocsin_late_outcomes_total",
+            "Outcomes that came after their lease was lost.",
+            registry=registry,
+        )
+        self._outcomes_unwritten = Counter(
+            "tocsin_outcomes_unwritten_total",
+            "Outcomes the ledger refused or that a shutdown could not write.",
+            registry=registry,
+        )
+        self._answers_lost = Counter(
+            "tocsin_answers_lost_total",
+            "Acknowledgements that could not be sent.",
+            registry=registry,
+        )
+        self._events_lost = Counter(
+            "tocsin_status_events_lost_total",
+            "Status events that could not be sent.",
+            registry=registry,
+        )
+        pulls_lost = Counter(
+            "tocsin_pulls_lost_total",
+            "Pull requests the bus forgot.",
+            ("channel",),
+            registry=registry,
+        )
+        pacing_waits = Counter(
+            "tocsin_pacing_wait_seconds_total",
+            "Time a channel had work and no token.",
+            ("channel",),
+            registry=registry,
+        )
+        self._pacing_shared = Gauge(
+            "tocsin_pacing_shared",
+            "1 while the rate limit is shared through Redis, 0 while it is a local share.",
+            registry=registry,
+        )
+        self._pacing_fallbacks = Counter(
+            "tocsin_pacing_fallbacks_total",
+            "Times pacing fell back to a local share of the limit.",
+            registry=registry,
+        )
+        self._pacing_shared.set(1)
+        self._attempts = {
+            (lane, outcome): attempts.labels(*lane, outcome)
+            for lane in LANES
+            for outcome in OutcomeClass
+        }
+        self._settlements = {
+            (lane, status): settlements.labels(*lane, status)
+            for lane in LANES
+            for status in _SETTLES_TO
+        }
+        self._claims = {lane: claims.labels(*lane) for lane in LANES}
+        self._durations = {channel: durations.labels(channel) for channel in Channel}
+        self._unclaimed = {
+            (channel, reason): unclaimed.labels(channel, reason)
+            for channel in Channel
+            for reason in UNCLAIMED
+        }
+        self._pulls_lost = {channel: pulls_lost.labels(channel) for channel in Channel}
+        self._pacing_waits = {
+            channel: pacing_waits.labels(channel) for channel in Channel
+        }
+        self._lanes = {lane: _LaneCounts() for lane in LANES}
+        for lane, counts in self._lanes.items():
+            in_flight.labels(*lane).set_function(partial(_in_flight, counts))
+
+    def claimed(self, by_lane: Mapping[Lane, int]) -> None:
+        """Count one claim statement and what it leased."""
+        self._claim_sizes.observe(sum(by_lane.values()))
+        for lane, count in by_lane.items():
+            self._claims[lane].inc(count)
+            self._lanes[lane].in_flight += count
+
+    def unclaimed(self, channel: Channel, reason: str) -> None:
+        """Count a message that leads to no attempt; the reason is one of ``UNCLAIMED``."""
+        self._unclaimed[channel, reason].inc()
+
+    def attempt_finished(
+        self, lane: Lane, outcome: OutcomeClass, duration_seconds: float
+    ) -> None:
+        """Count one call of a provider."""
+        self._attempts[lane, outcome].inc()
+        self._durations[lane.channel].observe(duration_seconds)
+        self._lanes[lane].attempts += 1
+
+    def released(self, lane: Lane) -> None:
+        """Count a claim out of flight, however it ended."""
+        self._lanes[lane].in_flight -= 1
+
+    def settled(self, lane: Lane, status: Status) -> None:
+        """Count a claim whose outcome is in the ledger."""
+        self._settlements[lane, status].inc()
+        self._lanes[lane].by_status[status] += 1
+
+    def settle_finished(self, size: int, duration_seconds: float) -> None:
+        """Count one settle statement."""
+        self._settle_sizes.observe(size)
+        self._settle_seconds.observe(duration_seconds)
+
+    def leases_lost(self, count: int) -> None:
+        """Count leases that ended under a send."""
+        self._leases_lost.inc(count)
+
+    def late_outcomes(self, count: int) -> None:
+        """Count outcomes that went into the trace only."""
+        self._late_outcomes.inc(count)
+
+    def outcomes_unwritten(self, count: int) -> None:
+        """Count outcomes that are in no ledger."""
+        self._outcomes_unwritten.inc(count)
+
+    def answer_lost(self) -> None:
+        """Count an acknowledgement that could not be sent."""
+        self._answers_lost.inc()
+
+    def event_lost(self) -> None:
+        """Count a status event that could not be sent."""
+        self._events_lost.inc()
+
+    def pull_lost(self, channel: Channel) -> None:
+        """Count a pull request that the bus forgot."""
+        self._pulls_lost[channel].inc()
+
+    def pacing_waited(self, channel: Channel, seconds: float) -> None:
+        """Count time in which work waited for a token."""
+        self._pacing_waits[channel].inc(seconds)
+
+    def pacing_fell_back(self) -> None:
+        """Say that the limit is a local share from now on."""
+        self._pacing_fallbacks.inc()
+        self._pacing_shared.set(0)
+
+    def pacing_shared(self) -> None:
+        """Say that the limit is shared again."""
+        self._pacing_shared.set(1)
+
+    def lane_readings(self) -> list[LaneReading]:
+        """Return every lane's numbers for the heartbeat."""
+        return [
+            LaneReading(
+                channel=lane.channel,
+                priority=lane.priority,
+                in_flight=counts.in_flight,
+                attempts=counts.attempts,
+                delivered=counts.by_status[Status.DELIVERED],
+                retried=counts.by_status[Status.RETRYING],
+                failed=counts.by_status[Status.FAILED],
+            )
+            for lane, counts in self._lanes.items()
+        ]

@@ -1,0 +1,1 @@
+"""The services that carry notifications out of the mesh, one module each."""

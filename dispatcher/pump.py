@@ -1,0 +1,180 @@
+"""One channel's loop: how many may be sent now? Fetch that many, claim them, send them."""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+
+import nats.errors
+import structlog
+
+from contracts.channels import Channel
+from dispatcher.answers import Answers
+from dispatcher.claims import Claims
+from dispatcher.holdings import Holding
+from dispatcher.lanes import Lanes
+from dispatcher.metrics import Metrics
+from dispatcher.pacing import Pacing
+from dispatcher.sends import Sends
+from dispatcher.shares import Divider
+from dispatcher.slots import Slots
+from ops.runtime import ledger
+from ops.runtime.bus import Bus
+from ops.runtime.tasks import first_of, keep_running
+
+log = structlog.stdlib.get_logger()
+
+#: Tokens are fetched at this beat when there are fewer than could be used, so that a slow
+#: channel works in small groups and not one by one.
+_BEAT_SECONDS = 0.05
+#: Pulls smaller than this come no faster than this, for the same reason.
+_SMALL = 64
+_SMALL_SECONDS = 0.01
+
+
+class Pump:
+    """Moves one channel's messages from the bus to the provider.
+
+    Pacing and free slots gate the fetch: a message that may not be sent yet waits on the
+    stream, where waiting spends no attempt and no delivery.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        bus: Bus,
+        changed: asyncio.Event,
+        lanes: Lanes,
+        slots: Slots,
+        pacing: Pacing,
+        claims: Claims,
+        sends: Sends,
+        answers: Answers,
+        metrics: Metrics,
+        group_at_most: int,
+    ) -> None:
+        self.name = f"pump.{channel}"
+        self._channel = channel
+        self._bus = bus
+        self._changed = changed
+        self._lanes = lanes
+        self._slots = slots
+        self._pacing = pacing
+        self._claims = claims
+        self._sends = sends
+        self._answers = answers
+        self._metrics = metrics
+        self._group_at_most = group_at_most
+        self._divider = Divider()
+        self._tokens = 0  #: in hand, those that open pulls will need included
+        self._tokens_at = 0.0
+        self._small_at = 0.0
+        self._stopping = asyncio.Event()
+
+    def check(self) -> None:
+        """Raise while the lanes cannot be pulled."""
+        if not self._lanes.is_open:
+            raise ConnectionError("lanes are not open")
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Pump until told to stop, then put back what came and was not claimed."""
+        self._stopping = stopping
+        waking = asyncio.create_task(self._wake_to_stop(), name=f"{self.name}.stop")
+        try:
+            await keep_running(
+                self.name,
+                self.turn,
+                stopping,
+                self._metrics.loop_errors,
+                expected=(*ledger.AWAY, nats.errors.Error),
+            )
+        finally:
+            waking.cancel()
+            await self._lanes.close()
+            for holding in await self._lanes.take():
+                await self._answers.put_back(holding.reply)
+
+    async def _wake_to_stop(self) -> None:
+        await self._stopping.wait()
+        self._changed.set()
+
+    async def turn(self) -> None:
+        """Ask for what may be sent, wait for something to happen, send what came."""
+        if not self._bus.connected.is_set():
+            await first_of(self._bus.connected, self._stopping)
+            return
+        if not self._lanes.is_open:
+            await self._lanes.open()
+        self._changed.clear()
+        self._lanes.give_up_lost()
+        look_again_at = min(await self._ask(), self._lanes.next_deadline())
+        try:
+            async with asyncio.timeout(look_again_at - time.monotonic()):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        if not self._stopping.is_set() and (group := await self._lanes.take()):
+            await self._dispatch(group)
+
+    async def _ask(self) -> float:
+        """Place the pulls that are allowed now, and return when more may be."""
+        now = time.monotonic()
+        askable = [
+            (priority, view)
+            for priority, view in self._lanes.views.items()
+            if view.order is None and view.refused_until <= now
+        ]
+        empty = [priority for priority, view in askable if not view.depth]
+        wanted = {priority: view.depth for priority, view in askable if view.depth}
+        outstanding = self._lanes.outstanding
+        room = min(self._slots.room(), self._group_at_most) - outstanding
+        later = math.inf
+        if wanted and min(room, sum(wanted.values())) < _SMALL and now < self._small_at:
+            wanted, later = {}, self._small_at
+        needed = len(empty) + sum(wanted.values())
+        self._slots.starved = room < needed
+        if min(room, needed) <= 0:
+            return later
+        tokens = await self._take_tokens(min(room, needed), has_work=bool(wanted))
+        for priority in empty[:tokens]:
+            await self._lanes.stand(priority)
+        tokens -= min(len(empty), tokens)
+        if wanted and tokens:
+            self._small_at = now + _SMALL_SECONDS
+            for priority, size in self._divider.divide(tokens, wanted).items():
+                if size:
+                    await self._lanes.ask(priority, size)
+        return min(later, self._tokens_at if self._tokens_at > now else math.inf)
+
+    async def _take_tokens(self, size: int, *, has_work: bool) -> int:
+        """Return how many of ``size`` messages may be asked for now."""
+        free = self._tokens - self._lanes.outstanding
+        now = time.monotonic()
+        if free < size and now >= self._tokens_at:
+            grant = await self._pacing.take(self._channel, size - free)
+            self._tokens += grant.tokens
+            free += grant.tokens
+            if free < size:
+                pause = max(grant.wait_seconds, _BEAT_SECONDS)
+                self._tokens_at = now + pause
+                if has_work:
+                    self._metrics.pacing_waited(self._channel, pause)
+        return max(0, min(free, size))
+
+    async def _dispatch(self, group: Sequence[Holding]) -> None:
+        self._tokens -= len(group)
+        self._slots.take(len(group))
+        claimed: Sequence[Holding] = ()
+        try:
+            claimed = await self._claims.claim(group)
+        finally:
+            unclaimed = len(group) - len(claimed)
+            self._slots.give_back(unclaimed)
+            self._tokens += unclaimed  # nothing is sent for these
+        if self._stopping.is_set():
+            self._sends.give_back(claimed)
+        else:
+            self._sends.start(claimed)
+        if unclaimed:
+            await self._claims.answer([h for h in group if h.claim is None])

@@ -1,0 +1,189 @@
+"""Calls the provider for claims, all at once, and hands every outcome to the settler."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import msgspec
+import structlog
+
+from contracts.channels import Channel
+from contracts.outcomes import OutcomeClass
+from dispatcher import retries
+from dispatcher.holdings import Claim, Holding
+from dispatcher.metrics import Metrics
+from dispatcher.pacing import Pacing
+from dispatcher.providers.port import OutboundMessage, Outcome, Provider, short
+from dispatcher.providers.redaction import redact
+from dispatcher.retries import GiveBack, Policies
+from dispatcher.settling import Settler, finish
+from dispatcher.slots import Slots
+
+log = structlog.stdlib.get_logger()
+
+_TIMED_OUT = Outcome(kind=OutcomeClass.TRANSIENT, code="timeout")
+_NO_PROVIDER = Outcome(kind=OutcomeClass.UNROUTABLE, code="no_provider")
+_LEASE_ENDED = Outcome(kind=OutcomeClass.OURS, code="lease_ended")
+_BUG = Outcome(kind=OutcomeClass.OURS, code="bug")
+_SHUTDOWN = Outcome(kind=OutcomeClass.OURS, code="shutdown")
+_AT_ONCE = GiveBack(0.0)
+
+
+class Sends:
+    """The attempts under way in this process."""
+
+    def __init__(
+        self,
+        providers: Mapping[Channel, Provider],
+        policies: Policies,
+        settler: Settler,
+        pacing: Pacing,
+        metrics: Metrics,
+        rng: Random,
+        slots: Mapping[Channel, Slots],
+    ) -> None:
+        self._providers = providers
+        self._policies = policies
+        self._settler = settler
+        self._metrics = metrics
+        self._rng = rng
+        self._pacing = pacing
+        self._slots = slots
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def start(self, holdings: Sequence[Holding]) -> None:
+        """Begin one attempt for each claim."""
+        for holding in holdings:
+            task = asyncio.create_task(self._send(holding), name="send")
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    def give_back(self, holdings: Sequence[Holding]) -> None:
+        """Return claims whose send has not begun: no attempt is spent."""
+        for holding in holdings:
+            self._settler.add(finish(holding, _AT_ONCE, _SHUTDOWN))
+            self._slots[holding.lane.channel].sent()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the attempts under way; those that take longer are cut off and given back."""
+        if not self._under_way:
+            return
+        _, late = await asyncio.wait(self._under_way, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("sends.cut_off", count=len(late))
+            await asyncio.wait(late)
+
+    async def _send(self, holding: Holding) -> None:
+        assert holding.claim is not None
+        channel = holding.claim.channel
+        try:
+            outcome = await self._attempt(holding, holding.claim)
+        except asyncio.CancelledError:
+            # Whether the provider accepted it is unknown. Its idempotency key makes the
+            # next attempt safe, and a shutdown spends none.
+            self._settle_unless_known(holding, _AT_ONCE, _SHUTDOWN)
+            raise
+        except Exception as error:  # noqa: BLE001 (a bug must not keep the notification)
+            log_bug("send.failed", error, holding.claim)
+            rest = GiveBack(self._policies[channel].ours_seconds)
+            self._settle_unless_known(holding, rest, _BUG)
+            return
+        finally:
+            self._slots[channel].sent()
+        if outcome.kind is OutcomeClass.THROTTLED:
+            await self._pacing.charge_for_throttling(channel)
+
+    def _settle_unless_known(
+        self, holding: Holding, decision: GiveBack, outcome: Outcome
+    ) -> None:
+        if not holding.has_outcome:
+            self._settler.add(finish(holding, decision, outcome))
+
+    async def _attempt(self, holding: Holding, claim: Claim) -> Outcome:
+        """Send, decide, and hand the outcome over; after it is known nothing is awaited."""
+        if not holding.is_leased:
+            self._settler.add(finish(holding, _AT_ONCE, _LEASE_ENDED))
+            return _LEASE_ENDED
+        provider = self._providers.get(claim.channel)
+        started_at = time.monotonic()
+        outcome = (
+            _NO_PROVIDER if provider is None else await self._call(provider, claim)
+        )
+        duration = time.monotonic() - started_at
+        decision = retries.decide(
+            self._policies[claim.channel],
+            claim.attempt,
+            outcome,
+            holding.now(),
+            self._rng,
+        )
+        name = None if provider is None else provider.name
+        self._settler.add(finish(holding, decision, outcome, name, duration))
+        self._metrics.attempt_finished(holding.lane, outcome.kind, duration)
+        if outcome.kind is not OutcomeClass.DELIVERED:
+            log.info(
+                "attempt.finished",
+                notification_id=str(claim.id),
+                channel=claim.channel,
+                priority=claim.priority,
+                attempt=claim.attempts,
+                outcome=outcome.kind,
+                code=outcome.code,
+                provider=name,
+                decision=type(decision).__name__,
+                duration_ms=round(duration * 1000),
+            )
+        return outcome
+
+    async def _call(self, provider: Provider, claim: Claim) -> Outcome:
+        """Make one attempt; never raises but for cancellation."""
+        message = message_of(claim)
+        try:
+            async with asyncio.timeout(provider.timeout_seconds):
+                outcome = await provider.send(message)
+        except TimeoutError:
+            return _TIMED_OUT
+        except Exception as error:  # noqa: BLE001 (whatever a provider's bug raises)
+            log_bug("provider.raised", error, claim)
+            return Outcome(kind=OutcomeClass.OURS, code=type(error).__name__)
+        return presentable(outcome, message)
+
+
+def message_of(claim: Claim) -> OutboundMessage:
+    """Return what a provider gets to see of a claim."""
+    return OutboundMessage(
+        notification_id=claim.id,
+        channel=claim.channel,
+        recipient=claim.recipient,
+        content=claim.content,
+        subject=claim.subject,
+        attempt=claim.attempts,
+        correlation_id=claim.correlation_id,
+        traceparent=claim.traceparent,
+    )
+
+
+def presentable(outcome: Outcome, message: OutboundMessage) -> Outcome:
+    """Return the outcome in a form that may be kept: short, and free of personal data."""
+    if outcome.words is None and outcome.code is None and outcome.message_id is None:
+        return outcome
+    return msgspec.structs.replace(
+        outcome,
+        code=short(outcome.code) if outcome.code else None,
+        words=short(redact(outcome.words, message)) if outcome.words else None,
+        message_id=short(outcome.message_id) if outcome.message_id else None,
+    )
+
+
+def log_bug(event: str, error: Exception, claim: Claim) -> None:
+    """Log an exception by its type and frames; its text may quote the recipient."""
+    log.error(
+        event,
+        notification_id=str(claim.id),
+        error=type(error).__name__,
+        frames=traceback.format_tb(error.__traceback__),
+    )

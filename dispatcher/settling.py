@@ -1,0 +1,266 @@
+"""Writes outcomes to the ledger in groups, then tells the mesh and the bus of them.
+
+While one group is being written the next gathers: no timers, low latency when idle, large
+groups under load. The order is fixed: commit, then status events, then acknowledgements.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from contracts.channels import Channel
+from contracts.lifecycle import Status
+from contracts.messages import StatusChanged
+from dispatcher.answers import Answers, termination
+from dispatcher.holdings import Holding
+from dispatcher.leases import Leases
+from dispatcher.metrics import Metrics
+from dispatcher.providers.port import Outcome
+from dispatcher.retries import Decision, Done, GiveBack, GiveUp, Retry
+from dispatcher.slots import Slots
+from dispatcher.store import Result, Settled, Store
+from ops.runtime import ledger
+from ops.runtime.tasks import wait_for_stop
+
+log = structlog.stdlib.get_logger()
+
+GROUP_AT_MOST = 1000
+_SHORTEST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+Key = tuple[UUID, int]
+
+
+class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the trace says of an attempt."""
+
+    attempt: int
+    outcome: str
+    provider: str | None = None
+    code: str | None = None
+    words: str | None = None
+    duration_ms: int | None = None
+    retry_at: datetime | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Finished(NamedTuple):
+    """One claim with its outcome, to be written."""
+
+    holding: Holding
+    decision: Decision
+    result: Result
+
+
+def finish(
+    holding: Holding,
+    decision: Decision,
+    outcome: Outcome,
+    provider: str | None = None,
+    duration_seconds: float | None = None,
+) -> Finished:
+    """Put an outcome, and what was decided on it, into the form of the ledger."""
+    assert holding.claim is not None
+    claim = holding.claim
+    retry_at = decision.at if isinstance(decision, Retry) else None
+    details = _Details(
+        attempt=claim.attempts,
+        outcome=str(outcome.kind),
+        provider=provider,
+        code=outcome.code,
+        words=outcome.words,
+        duration_ms=None if duration_seconds is None else round(duration_seconds * 1e3),
+        retry_at=retry_at,
+    )
+    because = decision.because if isinstance(decision, Retry | GiveUp) else None
+    result = Result(
+        id=claim.id,
+        fence=claim.fence,
+        status=_status_after(decision),
+        details=_encode(details).decode(),
+        spared=isinstance(decision, GiveBack),
+        retry_at=retry_at,
+        parked=isinstance(decision, Retry) and decision.parked,
+        provider=provider,
+        provider_message_id=outcome.message_id,
+        failure_class=because,
+        failure_reason=_reason(outcome) if because is not None else None,
+    )
+    return Finished(holding, decision, result)
+
+
+def _status_after(decision: Decision) -> Status:
+    match decision:
+        case Done():
+            return Status.DELIVERED
+        case Retry():
+            return Status.RETRYING
+        case GiveUp():
+            return Status.FAILED
+        case GiveBack():
+            return Status.QUEUED
+
+
+def _reason(outcome: Outcome) -> str:
+    known = [part for part in (outcome.code, outcome.words) if part]
+    return ": ".join(known) or str(outcome.kind)
+
+
+class Settler:
+    """Owns every outcome from the moment it is known until it is in the ledger.
+
+    An outcome handed over is written even when the task that made it is cancelled. While
+    the ledger is away outcomes are kept, their leases renewed, and written when it is back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        leases: Leases,
+        answers: Answers,
+        metrics: Metrics,
+        slots: Mapping[Channel, Slots],
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._answers = answers
+        self._metrics = metrics
+        self._slots = slots
+        self._gathered: list[Finished] = []
+        self._added = asyncio.Event()
+        self._closing = False
+        self._too_late = asyncio.Event()
+
+    def add(self, finished: Finished) -> None:
+        """Take charge of one outcome."""
+        finished.holding.has_outcome = True
+        self._gathered.append(finished)
+        self._added.set()
+
+    def close(self) -> None:
+        """Let ``run`` return once everything is written."""
+        self._closing = True
+        self._added.set()
+
+    def give_up_writing(self) -> None:
+        """Stop trying when the ledger does not answer; leases then end by themselves."""
+        self._too_late.set()
+
+    async def run(self) -> None:
+        """Write groups until closed and empty."""
+        while True:
+            await self._added.wait()
+            if not self._gathered:
+                if self._closing:
+                    return
+                self._added.clear()
+                continue
+            group = self._gathered[:GROUP_AT_MOST]
+            del self._gathered[:GROUP_AT_MOST]
+            await self._settle(group)
+
+    async def _settle(self, group: list[Finished]) -> None:
+        group.sort(key=lambda finished: finished.holding.id.int)
+        started_at = time.monotonic()
+        settled = await self._write([finished.result for finished in group])
+        self._metrics.settle_finished(len(group), time.monotonic() - started_at)
+        written = [f for f in group if (f.result.id, f.result.fence) in settled]
+        await self._answers.announce(
+            status_changed(f, settled[f.result.id, f.result.fence]) for f in written
+        )
+        for finished in written:
+            await self._answer(finished)
+            self._metrics.settled(finished.holding.lane, finished.result.status)
+        for finished in group:
+            self._leases.let_go(finished.holding)
+            self._metrics.released(finished.holding.lane)
+            self._slots[finished.holding.lane.channel].settled()
+
+    async def _write(self, results: Sequence[Result]) -> Mapping[Key, Settled]:
+        """Return what is in the ledger; results that lost their lease are traced and left out."""
+        pause = _SHORTEST_PAUSE_SECONDS
+        while True:
+            try:
+                settled = await self._store.settle(results)
+                missing = [r for r in results if (r.id, r.fence) not in settled]
+                return {**settled, **await self._record_late(missing)}
+            except ledger.AWAY as error:
+                log.warning("settle.interrupted", size=len(results), error=repr(error))
+            except asyncpg.PostgresError as error:
+                return await self._write_apart(results, error)
+            if await wait_for_stop(self._too_late, pause):
+                self._metrics.outcomes_unwritten(len(results))
+                log.error("outcomes.unwritten", size=len(results))
+                return {}
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _record_late(self, results: Sequence[Result]) -> Mapping[Key, Settled]:
+        if not results:
+            return {}
+        settled = await self._store.record_late(results)
+        if late := len(results) - len(settled):
+            self._metrics.late_outcomes(late)
+            log.warning("outcomes.late", count=late)
+        return settled
+
+    async def _write_apart(
+        self, results: Sequence[Result], error: asyncpg.PostgresError
+    ) -> Mapping[Key, Settled]:
+        """Find the result that the ledger refuses, so that it harms no other."""
+        if len(results) == 1:
+            self._metrics.outcomes_unwritten(1)
+            log.error(
+                "outcome.refused",
+                notification_id=str(results[0].id),
+                error=type(error).__name__,
+            )
+            return {}
+        middle = len(results) // 2
+        return {
+            **await self._write(results[:middle]),
+            **await self._write(results[middle:]),
+        }
+
+    async def _answer(self, finished: Finished) -> None:
+        reply = finished.holding.reply
+        match finished.decision:
+            case Done() | Retry(parked=True):
+                await self._answers.ack(reply)
+            case Retry(at=at):
+                left = (at - finished.holding.now()).total_seconds()
+                await self._answers.put_back(reply, left)
+            case GiveBack(rest_seconds=rest):
+                await self._answers.put_back(reply, rest)
+            case GiveUp(because=because):
+                await self._answers.terminate(
+                    reply, termination(finished.holding.id, because)
+                )
+
+
+def status_changed(finished: Finished, settled: Settled) -> StatusChanged:
+    """Return the event that tells of a written outcome."""
+    claim, result = finished.holding.claim, finished.result
+    assert claim is not None
+    return StatusChanged(
+        notification_id=claim.id,
+        tenant=claim.tenant,
+        channel=claim.channel,
+        priority=claim.priority,
+        status=result.status,
+        attempts=claim.attempts - result.spared,
+        sequence=settled.sequence,
+        at=settled.at,
+        correlation_id=claim.correlation_id,
+        batch_id=claim.batch_id,
+        failure_class=result.failure_class,
+        provider=result.provider,
+    )

@@ -1,0 +1,378 @@
+"""What becomes of notifications when a dispatcher meets a provider's endpoint."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest_asyncio
+from nats.aio.msg import Msg
+from prometheus_client import CollectorRegistry
+
+from contracts import subjects, topology
+from contracts.channels import Channel, Lane, Priority
+from contracts.ids import new_id
+from contracts.messages import StatusChanged
+from contracts.settings import MeshSettings
+from dispatcher.settings import DispatcherSettings
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from tests.integration.dispatching import (
+    bus_is_empty,
+    dead_letters,
+    details_of,
+    dispatcher_settings,
+    have_status,
+    messages_on_bus,
+    row_of,
+    running_dispatcher,
+    trace_of,
+)
+from tests.integration.endpoint import Endpoint, Received, Reply, running_endpoint
+from tests.integration.factories import publish_queued, seed_notifications
+from tests.waiting import until
+
+LANE = Lane(Channel.SMS, Priority.NORMAL)
+
+
+@pytest_asyncio.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with running_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest_asyncio.fixture
+async def ours(
+    settings: MeshSettings, endpoint: Endpoint, tmp_path: Path
+) -> DispatcherSettings:
+    """A dispatcher that tries again within a tenth of a second."""
+    hasty = tmp_path / "retries.toml"
+    hasty.write_text("[default]\ndelays_seconds = [0.1]\n")
+    return dispatcher_settings(
+        settings, endpoint.url, dispatcher_retries_file=str(hasty)
+    )
+
+
+def count(registry: CollectorRegistry, name: str, **labels: str) -> float:
+    return registry.get_sample_value(name, labels) or 0.0
+
+
+async def test_a_notification_is_delivered_and_its_trace_tells_the_way(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+        await until(lambda: bus_is_empty(bus))
+        attempts = count(
+            dispatcher.service.registry,
+            "tocsin_attempts_total",
+            channel="sms",
+            priority="normal",
+            outcome="delivered",
+        )
+
+    assert attempts == 1
+    assert await trace_of(ledger, id_) == [
+        "created",
+        "queued",
+        "processing",
+        "delivered",
+    ]
+    [details] = await details_of(ledger, id_, "delivered")
+    assert details.pop("duration_ms") >= 0
+    assert details == {
+        "attempt": 1,
+        "outcome": "delivered",
+        "provider": "webhook",
+        "code": "202",
+    }
+    row = await row_of(ledger, id_)
+    assert (row["sequence"], row["attempts"]) == (4, 1)
+    assert (row["provider"], row["provider_message_id"]) == ("webhook", "m-1")
+    assert row["delivered_at"] is not None
+    assert row["lease_until"] is row["lease_owner"] is row["queued_at"] is None
+
+
+async def test_the_endpoint_gets_the_webhook_contract(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    [id_] = await seed_notifications(
+        ledger, bus, 1, channel=Channel.EMAIL, correlation_id="corr-7"
+    )
+    async with running_dispatcher(ours):
+        await until(lambda: endpoint.received)
+
+    [received] = endpoint.received
+    assert received.body == {
+        "to": "someone@example.com",
+        "channel": "email",
+        "content": "The kettle is on.",
+    }
+    assert received.headers["Idempotency-Key"] == str(id_)
+    assert received.headers["X-Correlation-ID"] == "corr-7"
+    assert received.headers["Content-Type"] == "application/json"
+
+
+async def test_every_status_is_announced_in_order(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings
+) -> None:
+    heard: list[StatusChanged] = []
+
+    async def hear(msg: Msg) -> None:
+        heard.append(msgspec.json.decode(msg.data, type=StatusChanged))
+        assert msg.subject == subjects.status(
+            "default", Channel.SMS, heard[-1].status, heard[-1].notification_id
+        )
+
+    await bus.nc.subscribe(subjects.STATUS_ALL, cb=hear)
+    await bus.nc.flush()
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours):
+        await until(lambda: len(heard) == 2)
+
+    assert [(h.notification_id, h.status, h.sequence) for h in heard] == [
+        (id_, "processing", 3),
+        (id_, "delivered", 4),
+    ]
+    assert heard[1].provider == "webhook"
+    assert heard[1].at > heard[0].at
+
+
+async def test_a_transient_failure_is_tried_again(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    endpoint.answer = lambda received: Reply(
+        503 if received.attempt == 1 else 202, "busy"
+    )
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+        await until(lambda: bus_is_empty(bus))
+
+    assert endpoint.keys == [str(id_), str(id_)]
+    assert await trace_of(ledger, id_) == [
+        *("created", "queued", "processing", "retrying", "processing", "delivered")
+    ]
+    [retrying] = await details_of(ledger, id_, "retrying")
+    assert retrying["outcome"] == "transient"
+    assert retrying["words"] == "busy"
+    assert datetime.fromisoformat(retrying["retry_at"])
+    row = await row_of(ledger, id_)
+    assert (row["attempts"], row["failure_class"], row["next_retry_at"]) == (
+        *(2, None, None),
+    )
+
+
+async def test_a_permanent_failure_ends_in_a_dead_letter_and_an_advisory(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    endpoint.answer = lambda _: Reply(422, '{"error":"no such number"}')
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "failed"))
+        await until(lambda: bus_is_empty(bus))
+
+    assert len(endpoint.received) == 1
+    assert await trace_of(ledger, id_) == ["created", "queued", "processing", "failed"]
+    row = await row_of(ledger, id_)
+    assert row["failure_class"] == "permanent"
+    assert row["failure_reason"] == '422: {"error":"no such number"}'
+    [letter] = await dead_letters(ledger)
+    assert letter["notification_id"] == id_
+    assert (letter["sequence"], letter["attempts"]) == (4, 1)
+    assert letter["published_at"] is None
+    advisory = await bus.js.get_last_msg(
+        topology.ADVISORY.name, f"{subjects.MSG_TERMINATED}.NOTIFY.sms-normal"
+    )
+    assert json.loads(advisory.data or b"")["reason"] == f"{id_} permanent"
+
+
+async def test_a_notification_out_of_attempts_fails_for_its_last_reason(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    endpoint.answer = lambda _: Reply(500, "")
+    [id_] = await seed_notifications(ledger, bus, 1, max_attempts=2)
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "failed"))
+        await until(lambda: bus_is_empty(bus))
+
+    row = await row_of(ledger, id_)
+    assert (row["attempts"], row["failure_class"]) == (2, "transient")
+    assert len(await dead_letters(ledger)) == 1
+    assert len(endpoint.received) == 2
+
+
+async def test_a_long_wait_leaves_the_bus_and_keeps_a_due_time(
+    ledger: Ledger,
+    bus: Bus,
+    settings: MeshSettings,
+    endpoint: Endpoint,
+    tmp_path: Path,
+) -> None:
+    patient = tmp_path / "retries.toml"
+    patient.write_text(
+        "[default]\ndelays_seconds = [600]\nbus_at_most_seconds = 0.001\n"
+    )
+    endpoint.answer = lambda _: Reply(500, "")
+    [id_] = await seed_notifications(ledger, bus, 1)
+    ours = dispatcher_settings(
+        settings, endpoint.url, dispatcher_retries_file=str(patient)
+    )
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "retrying"))
+        await until(lambda: bus_is_empty(bus))
+
+    row = await row_of(ledger, id_)
+    assert row["queued_at"] is None
+    assert row["due_at"] == row["next_retry_at"] > datetime.now(UTC)
+
+
+async def test_a_throttled_attempt_waits_as_long_as_the_provider_asked(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    endpoint.answer = lambda received: Reply(
+        429 if received.attempt == 1 else 202, headers={"Retry-After": "1"}
+    )
+    patient = ours.dispatcher_retries_file
+    patient.write_text("[default]\ndelays_seconds = [0.5]\n")
+    [id_] = await seed_notifications(ledger, bus, 1)
+    begun = datetime.now(UTC)
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+
+    row = await row_of(ledger, id_)
+    assert row["delivered_at"] - begun >= timedelta(seconds=1)
+    assert (await details_of(ledger, id_, "retrying"))[0]["outcome"] == "throttled"
+
+
+async def test_an_expired_notification_fails_and_is_never_sent(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    [id_] = await seed_notifications(ledger, bus, 1, expires_at=past)
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "failed"))
+        await until(lambda: bus_is_empty(bus))
+
+    assert endpoint.received == []
+    assert await trace_of(ledger, id_) == ["created", "queued", "failed"]
+    row = await row_of(ledger, id_)
+    assert (row["attempts"], row["failure_class"]) == (0, "expired")
+    [letter] = await dead_letters(ledger)
+    assert letter["failure_class"] == "expired"
+
+
+async def test_a_cancelled_notification_is_not_sent(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    [id_] = await seed_notifications(ledger, bus, 1)
+    await ledger.fetch(
+        "UPDATE notification SET status = 'cancelled', queued_at = NULL WHERE id = $1",
+        id_,
+    )
+    async with running_dispatcher(ours):
+        await until(lambda: bus_is_empty(bus))
+
+    assert endpoint.received == []
+
+
+async def test_a_message_without_a_notification_is_ended(
+    bus: Bus, ledger: Ledger, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    stranger = new_id()
+    await publish_queued(bus, LANE, [stranger])
+    await bus.js.publish(subjects.notify(LANE), b"{}")
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours):
+        await until(lambda: bus_is_empty(bus))
+
+    assert endpoint.keys == [str(id_)]
+    assert await have_status(ledger, [id_], "delivered")
+
+
+async def test_two_messages_for_one_notification_make_one_call(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    ids = await seed_notifications(ledger, bus, 20)
+    await publish_queued(bus, LANE, ids, sequence=99)
+
+    assert await messages_on_bus(bus) == 40
+    brief = ours.model_copy(update={"dispatcher_lease_seconds": 1.0})
+    async with running_dispatcher(brief):
+        await until(lambda: have_status(ledger, ids, "delivered"))
+        await until(lambda: bus_is_empty(bus))
+
+    assert sorted(endpoint.keys) == sorted(map(str, ids))
+
+
+async def test_what_a_provider_echoes_is_not_kept(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    def echo(received: Received) -> Reply:
+        return Reply(400, f"cannot send '{received.raw.decode()}'")
+
+    endpoint.answer = echo
+    [id_] = await seed_notifications(
+        *(ledger, bus, 1), recipient="+15555550199", content="Your code is 482913."
+    )
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "failed"))
+
+    kept = json.dumps(
+        [
+            (await row_of(ledger, id_))["failure_reason"],
+            await details_of(ledger, id_, "failed"),
+            [letter["reason"] for letter in await dead_letters(ledger)],
+        ]
+    )
+    assert "cannot send" in kept
+    for secret in ("5555550199", "482913", "Your code"):
+        assert secret not in kept
+
+
+async def test_a_bug_in_a_provider_spends_no_attempt(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    monkeypatch: Any,
+) -> None:
+    raised = asyncio.Event()
+
+    async def broken(*_: object) -> None:
+        raised.set()
+        raise RuntimeError("someone@example.com broke it")
+
+    monkeypatch.setattr("dispatcher.providers.webhook.WebhookProvider.send", broken)
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours):
+        await until(raised.is_set)
+        await until(lambda: have_status(ledger, [id_], "queued"))
+
+    row = await row_of(ledger, id_)
+    assert (row["attempts"], row["sequence"]) == (0, 4)
+    assert row["queued_at"] is not None
+    assert await messages_on_bus(bus) == 1
+    details = (await details_of(ledger, id_, "queued"))[-1]
+    assert (details["outcome"], details["code"]) == ("ours", "RuntimeError")
+
+
+async def test_thousands_of_all_channels_and_priorities_are_delivered_once(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    ids = [
+        id_
+        for channel in Channel
+        for priority in Priority
+        for id_ in await seed_notifications(
+            *(ledger, bus, 250), channel=channel, priority=priority
+        )
+    ]
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=30)
+        await until(lambda: bus_is_empty(bus))
+
+    assert sorted(endpoint.keys) == sorted(map(str, ids))

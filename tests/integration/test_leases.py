@@ -1,0 +1,236 @@
+"""One lease, one sender: who may send, who may settle, and what a lost lease leads to."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest_asyncio
+
+from contracts.channels import Channel, Lane, Priority
+from contracts.lifecycle import Status
+from contracts.settings import MeshSettings
+from dispatcher.settings import DispatcherSettings
+from dispatcher.store import Result, Store
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from tests.integration.dispatching import (
+    bus_is_empty,
+    details_of,
+    dispatcher_process,
+    dispatcher_settings,
+    have_status,
+    messages_on_bus,
+    row_of,
+    running_dispatcher,
+    trace_of,
+)
+from tests.integration.endpoint import Endpoint, Gate, Reply, running_endpoint
+from tests.integration.factories import publish_queued, seed_notifications
+from tests.waiting import until
+
+LANE = Lane(Channel.SMS, Priority.NORMAL)
+
+
+@pytest_asyncio.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with running_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest_asyncio.fixture
+async def ours(settings: MeshSettings, endpoint: Endpoint) -> DispatcherSettings:
+    """A dispatcher whose leases last a second."""
+    return dispatcher_settings(settings, endpoint.url, dispatcher_lease_seconds=1)
+
+
+def delivered(id_: UUID, fence: int, **overrides: Any) -> Result:
+    return Result(
+        id=id_,
+        fence=fence,
+        status=Status.DELIVERED,
+        details='{"attempt": 1, "outcome": "delivered", "duration_ms": 7}',
+        **overrides,
+    )
+
+
+async def end_leases(ledger: Ledger, ids: Sequence[UUID]) -> None:
+    await ledger.fetch(
+        "UPDATE notification SET lease_until = now() - interval '1 second'"
+        " WHERE id = ANY($1)",
+        ids,
+    )
+
+
+async def test_several_dispatchers_never_send_one_notification_twice(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    ids = await seed_notifications(ledger, bus, 600)
+    # each notification has two messages, which reach different dispatchers
+    await publish_queued(bus, LANE, ids, sequence=99)
+    async with AsyncExitStack() as stack:
+        for name in ("one", "two", "three"):
+            await stack.enter_async_context(running_dispatcher(ours, name))
+        await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=20)
+        await until(lambda: bus_is_empty(bus))
+
+    assert sorted(endpoint.keys) == sorted(map(str, ids))
+    owners = await ledger.fetch(
+        "SELECT DISTINCT split_part(details->>'dispatcher', '/', 1) AS name"
+        " FROM notification_event WHERE event = 'processing'"
+    )
+    assert {row["name"] for row in owners} == {"one", "two", "three"}
+
+
+async def test_a_claim_leaves_a_live_lease_alone(ledger: Ledger) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    [claim] = await Store(ledger, "first", 15).claim([id_])
+
+    assert (claim.fence, claim.attempts) == (3, 1)
+    assert await Store(ledger, "second", 15).claim([id_]) == []
+    assert (await row_of(ledger, id_))["lease_owner"] == "first"
+
+
+async def test_a_claim_takes_over_a_lease_that_has_ended(ledger: Ledger) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    await Store(ledger, "first", 15).claim([id_])
+    await end_leases(ledger, [id_])
+    [claim] = await Store(ledger, "second", 15).claim([id_])
+
+    assert (claim.fence, claim.attempts) == (4, 2)
+
+
+async def test_an_outcome_without_the_fence_of_its_claim_changes_nothing(
+    ledger: Ledger,
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    first, second = Store(ledger, "first", 15), Store(ledger, "second", 15)
+    [lost] = await first.claim([id_])
+    await end_leases(ledger, [id_])
+    [held] = await second.claim([id_])
+
+    assert await first.settle([delivered(id_, lost.fence)]) == {}
+    assert await first.record_late([delivered(id_, lost.fence)]) == {}
+    row = await row_of(ledger, id_)
+    assert (row["status"], row["sequence"], row["lease_owner"]) == (
+        *("processing", held.fence, "second"),
+    )
+    assert (await trace_of(ledger, id_))[-1] == "late_outcome"
+    assert await second.settle([delivered(id_, held.fence)])
+
+
+async def test_an_outcome_whose_commit_was_never_answered_is_not_late(
+    ledger: Ledger,
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    store = Store(ledger, "first", 15)
+    [claim] = await store.claim([id_])
+    result = delivered(id_, claim.fence)
+    written = await store.settle([result])
+
+    assert await store.settle([result]) == {}
+    again = await store.record_late([result])
+    assert again.keys() == written.keys() == {(id_, claim.fence)}
+    assert again[id_, claim.fence].sequence == claim.fence + 1
+    assert (await trace_of(ledger, id_))[-1] == "delivered"
+
+
+async def test_a_claim_that_was_never_answered_is_found_by_its_owner_only(
+    ledger: Ledger,
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    [claim] = await Store(ledger, "first/1f", 15).claim([id_])
+
+    assert await Store(ledger, "first/2e", 15).adopt([id_]) == []
+    [adopted] = await Store(ledger, "first/1f", 15).adopt([id_])
+    assert (adopted.fence, adopted.attempts) == (claim.fence, claim.attempts)
+
+
+async def test_a_long_send_keeps_its_lease(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    gate = endpoint.answer = Gate()
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours), running_dispatcher(ours, "two"):
+        await until(lambda: endpoint.received)
+        first_lease = (await row_of(ledger, id_))["lease_until"]
+        await publish_queued(bus, LANE, [id_], sequence=99)
+        await until(lambda: datetime.now(UTC) > first_lease)
+        assert (await row_of(ledger, id_))["lease_until"] > datetime.now(UTC)
+        gate.opened.set()
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+        await until(lambda: bus_is_empty(bus))
+
+    assert endpoint.keys == [str(id_)]
+    assert (await row_of(ledger, id_))["attempts"] == 1
+
+
+async def test_a_late_outcome_overwrites_nothing_and_acknowledges_nothing(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    gate = endpoint.answer = Gate()
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours):
+        await until(lambda: endpoint.received)
+        await end_leases(ledger, [id_])
+        [thief] = await Store(ledger, "thief", 15).claim([id_])
+        gate.opened.set()
+        await until(lambda: has_event(ledger, id_, "late_outcome"))
+
+    row = await row_of(ledger, id_)
+    assert (row["status"], row["sequence"], row["lease_owner"]) == (
+        *("processing", thief.fence, "thief"),
+    )
+    assert row["delivered_at"] is None
+    assert await messages_on_bus(bus) == 1
+    [details] = await details_of(ledger, id_, "late_outcome")
+    assert (details["attempt"], details["outcome"]) == (1, "delivered")
+
+
+async def has_event(ledger: Ledger, id_: UUID, event: str) -> bool:
+    return event in await trace_of(ledger, id_)
+
+
+async def test_what_a_killed_dispatcher_held_is_sent_by_another(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    endpoint: Endpoint,
+    environment: dict[str, str],
+) -> None:
+    endpoint.answer = Gate()
+    ids = await seed_notifications(ledger, bus, 5)
+    brief = {"TOCSIN_DISPATCHER_LEASE_SECONDS": "1"}
+    with dispatcher_process(environment, endpoint.url, **brief) as process:
+        await until(lambda: len(endpoint.received) == 5, timeout_seconds=20)
+        process.kill()
+        process.wait()
+    endpoint.answer = lambda _: Reply()
+    # the bus would bring them after its own wait of fifteen seconds
+    await publish_queued(bus, LANE, ids, sequence=99)
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, ids, "delivered"))
+
+    assert sorted(endpoint.keys) == sorted(2 * [*map(str, ids)])
+    assert await trace_of(ledger, ids[0]) == [
+        *("created", "queued", "processing", "processing", "delivered")
+    ]
+    assert (await row_of(ledger, ids[0]))["attempts"] == 2
+
+
+async def test_what_keeps_ending_its_dispatcher_fails_as_poison(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1, max_attempts=1)
+    await Store(ledger, "dead", 15).claim([id_])
+    await end_leases(ledger, [id_])
+    await publish_queued(bus, LANE, [id_])
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "failed"))
+        await until(lambda: bus_is_empty(bus))
+
+    assert endpoint.received == []
+    row = await row_of(ledger, id_)
+    assert (row["failure_class"], row["attempts"]) == ("poison", 1)
+    assert len(await ledger.fetch("SELECT FROM dead_letter")) == 1

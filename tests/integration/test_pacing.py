@@ -1,0 +1,197 @@
+"""Waiting for a token is free, the limit is shared, and urgent lanes go first."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest_asyncio
+import structlog
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from contracts.channels import Channel, Priority
+from contracts.settings import MeshSettings
+from contracts.topology import NOTIFY
+from dispatcher.buckets import burst_of
+from dispatcher.metrics import Metrics
+from dispatcher.pacing import THROTTLED_COSTS, Pacing
+from dispatcher.peers import Peers
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from ops.runtime.limits import open_redis
+from tests.integration.dispatching import (
+    dispatcher_settings,
+    have_status,
+    running_dispatcher,
+)
+from tests.integration.endpoint import Endpoint, Gate, Reply, running_endpoint
+from tests.integration.factories import seed_notifications
+from tests.waiting import until
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest_asyncio.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with running_endpoint() as endpoint:
+        yield endpoint
+
+
+def pacing_over(redis: Redis, rate: float, peers: Peers | None = None) -> Pacing:
+    return Pacing(
+        redis,
+        peers or Peers(),
+        Metrics(CollectorRegistry()),
+        rate=rate,
+        provider_names=dict.fromkeys(Channel, "webhook"),
+    )
+
+
+async def test_a_bucket_is_shared_by_all_who_take_from_it(redis: Redis) -> None:
+    one, two = pacing_over(redis, 100), pacing_over(redis, 100)
+    begun = time.monotonic()
+    granted = 0
+    while (elapsed := time.monotonic() - begun) < 0.5:
+        for pacing in (one, two):
+            grant = await pacing.take(Channel.SMS, 50)
+            granted += grant.tokens
+            assert grant.tokens == 50 or grant.wait_seconds > 0
+        await asyncio.sleep(0.01)
+
+    assert 100 * elapsed - 2 <= granted <= 100 * elapsed + burst_of(100) + 2
+
+
+async def test_channels_have_buckets_of_their_own(redis: Redis) -> None:
+    pacing = pacing_over(redis, 10)
+    first = await pacing.take(Channel.SMS, 100)
+    other = await pacing.take(Channel.EMAIL, 100)
+
+    assert first.tokens == other.tokens == burst_of(10)
+    assert (await pacing.take(Channel.SMS, 100)).tokens == 0
+
+
+async def test_no_limit_asks_nobody() -> None:
+    pacing = pacing_over(cast("Redis", Redis.from_url(NOWHERE)), 0)
+
+    assert await pacing.take(Channel.SMS, 500) == (500, 0.0)
+
+
+async def test_a_throttled_answer_costs_tokens(redis: Redis) -> None:
+    pacing = pacing_over(redis, 100)
+    await pacing.charge_for_throttling(Channel.SMS)
+    grant = await pacing.take(Channel.SMS, 100)
+
+    assert grant.tokens == burst_of(100) - THROTTLED_COSTS
+
+
+async def test_throttling_makes_a_bounded_debt(redis: Redis) -> None:
+    pacing = pacing_over(redis, 1)
+    for _ in range(100):
+        await pacing.charge_for_throttling(Channel.SMS)
+    grant = await pacing.take(Channel.SMS, 1)
+
+    assert grant.tokens == 0
+    assert 4 < grant.wait_seconds <= 6
+
+
+async def test_without_redis_each_dispatcher_takes_its_share(
+    settings: MeshSettings,
+) -> None:
+    away = settings.model_copy(update={"redis_url": NOWHERE})
+    peers = Peers()
+    peers.heard("one", time.monotonic())
+    peers.heard("two", time.monotonic())
+    async with open_redis(away) as redis:
+        pacing = pacing_over(redis, 200, peers)
+        with structlog.testing.capture_logs() as logs:
+            begun = time.monotonic()
+            granted = 0
+            while (elapsed := time.monotonic() - begun) < 0.5:
+                granted += (await pacing.take(Channel.SMS, 50)).tokens
+                await asyncio.sleep(0.01)
+
+    assert 100 * elapsed - 2 <= granted <= 100 * elapsed + 2
+    assert [entry["event"] for entry in logs] == ["pacing.fell_back"]
+
+
+async def test_a_dispatcher_without_redis_delivers_at_the_agreed_rate(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    ours = dispatcher_settings(
+        settings, endpoint.url, redis_url=NOWHERE, dispatcher_channel_rate=50
+    )
+    ids = await seed_notifications(ledger, bus, 50)
+    begun = time.monotonic()
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: have_status(ledger, ids, "delivered"))
+        elapsed = time.monotonic() - begun
+        registry = dispatcher.service.registry
+        assert registry.get_sample_value("tocsin_pacing_shared") == 0
+        assert registry.get_sample_value("tocsin_pacing_fallbacks_total") == 1
+
+    assert elapsed > 0.8
+
+
+async def test_waiting_for_a_token_costs_neither_attempt_nor_delivery(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_channel_rate=20)
+    ids = await seed_notifications(ledger, bus, 30)
+    begun = time.monotonic()
+    async with running_dispatcher(ours), running_dispatcher(ours, "two"):
+        await until(lambda: len(endpoint.received) >= 10)
+        waiting = await ledger.fetch(
+            "SELECT attempts, sequence FROM notification WHERE status = 'queued'"
+        )
+        info = await bus.js.consumer_info(NOTIFY.name, "sms-normal")
+        await until(lambda: have_status(ledger, ids, "delivered"))
+        elapsed = time.monotonic() - begun
+
+    assert len(waiting) > 5
+    assert {tuple(row) for row in waiting} == {(0, 2)}
+    assert info.delivered is not None
+    assert info.delivered.consumer_seq < 30 - 5
+    assert info.num_redelivered == 0
+    assert elapsed > (30 - burst_of(20)) / 20 - 0.2
+
+
+async def test_urgent_notifications_overtake_and_the_others_still_move(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    order: list[str] = []
+    lanes: dict[str, Priority] = {}
+    # the least urgent are seeded first, so they come first on the bus
+    for priority in reversed(Priority):
+        for id_ in await seed_notifications(ledger, bus, 400, priority=priority):
+            lanes[str(id_)] = priority
+
+    endpoint.answer = lambda received: order.append(received.key) or Reply()
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_concurrency=40)
+    async with running_dispatcher(ours):
+        await until(lambda: len(order) == 1200, timeout_seconds=20)
+
+    early = Counter(lanes[key] for key in order[:300])
+    assert early[Priority.HIGH] >= 200
+    assert early[Priority.NORMAL] >= 20
+    assert early[Priority.LOW] >= 8
+    finished = {
+        p: max(map(order.index, (k for k in order if lanes[k] is p))) for p in Priority
+    }
+    assert finished[Priority.HIGH] < finished[Priority.NORMAL] < finished[Priority.LOW]
+
+
+async def test_an_urgent_notification_does_not_wait_behind_a_backlog(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    gate = endpoint.answer = Gate()
+    await seed_notifications(ledger, bus, 300, priority=Priority.LOW)
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_concurrency=20)
+    async with running_dispatcher(ours):
+        await until(lambda: endpoint.in_flight >= 16)
+        [urgent] = await seed_notifications(ledger, bus, 1, priority=Priority.HIGH)
+        gate.opened.set()
+        await until(lambda: len(endpoint.received) == 301, timeout_seconds=10)
+
+    assert endpoint.keys.index(str(urgent)) < 80
