@@ -36,7 +36,7 @@ class Exhausted(NamedTuple):
 
 class _Payload(msgspec.Struct, frozen=True):
     stream: str
-    stream_seq: Annotated[int, Meta(ge=1, lt=1 << 63)]
+    stream_seq: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
     reason: str = ""
 
 

@@ -100,7 +100,7 @@ class Reconcile:
             *(stream.oldest(self._bus, lane) for lane in LANES)
         )
         bounds = {
-            lane: (now if first is None else min(now, first.stored_at - ahead)) - margin
+            lane: lost_before(now, ahead, first.stored_at if first else None, margin)
             for lane, first in zip(LANES, oldest, strict=True)
         }
         return bounds, ahead.total_seconds()
@@ -131,3 +131,18 @@ class Reconcile:
         await self._publisher.announce(requeued.changes)
         await self._publisher.queue(requeued.group)
         return requeued.why
+
+
+def lost_before(
+    now: datetime,
+    bus_ahead: timedelta,
+    oldest_stored_at: datetime | None,
+    margin: timedelta,
+) -> datetime:
+    """Return before when, by the ledger's clock, a lane has lost all that is not final.
+
+    ``oldest_stored_at`` is the bus's time of the lane's first message; None when it is empty.
+    """
+    if oldest_stored_at is None:
+        return now - margin
+    return min(now, oldest_stored_at - bus_ahead) - margin
