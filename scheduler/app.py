@@ -19,6 +19,7 @@ from scheduler.publisher import Publisher
 from scheduler.reconcile import Reconcile
 from scheduler.release import Release
 from scheduler.settings import SchedulerSettings
+from scheduler.shape import Shape
 from scheduler.store import Store
 from scheduler.undelivered import Undelivered
 
@@ -63,6 +64,7 @@ def build_jobs(
         bus, store, metrics, late_seconds=settings.scheduler_outbox_late_seconds
     )
     undelivered = Undelivered(bus, store, publisher, metrics)
+    shape = Shape(bus, replicas=settings.nats_replicas)
     release = Release(
         bus,
         store,
@@ -84,7 +86,6 @@ def build_jobs(
         metrics,
         service.stopping,
         margin_seconds=settings.scheduler_reconcile_margin_seconds,
-        replicas=settings.nats_replicas,
     )
     orphans = Orphans(bus, undelivered, metrics)
     dead_letters = DeadLetters(bus, store, publisher, undelivered, metrics)
@@ -94,6 +95,7 @@ def build_jobs(
     partitions = Partitions(store, metrics, weeks=settings.scheduler_partition_weeks)
     pruning = Pruning(store, metrics)
     return [
+        Job(JobName.TOPOLOGY, 5.0, shape.step),
         Job(JobName.RELEASE, settings.scheduler_release_poll_seconds, release.step),
         Job(JobName.OUTBOX, 1.0, outbox.step),
         Job(JobName.RECONCILE, settings.scheduler_reconcile_seconds, reconcile.step),

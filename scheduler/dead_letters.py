@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -75,7 +74,9 @@ class DeadLetters:
             )
         try:
             return await self._subscription.fetch(_PAGE, timeout=_WAIT_SECONDS)
-        except nats.errors.TimeoutError:
+        except (
+            TimeoutError
+        ):  # the client raises its own kind, and sometimes the plain one
             return ()
 
     async def _write_letters(self, told: Sequence[tuple[Msg, Terminated]]) -> None:

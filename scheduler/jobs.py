@@ -11,9 +11,16 @@ from prometheus_client import Counter
 from ops.runtime import ledger
 from ops.runtime.errors import BusUnavailable
 from ops.runtime.tasks import keep_running, wait_for_stop
+from scheduler.stream import StreamMissing
 
 #: What a job may run into while a server is away; it then tries again.
-SERVER_AWAY = (*ledger.AWAY, *ledger.COLLIDED, BusUnavailable, nats.errors.Error)
+SERVER_AWAY = (
+    *ledger.AWAY,
+    *ledger.COLLIDED,
+    BusUnavailable,
+    StreamMissing,
+    nats.errors.Error,
+)
 
 #: How long a job is without anyone after its holder died, at most.
 _ASK_AGAIN_SECONDS = 1.0
@@ -24,6 +31,7 @@ class JobName(StrEnum):
 
     RELEASE = "release"  #: puts on the bus what is due
     OUTBOX = "outbox"  #: publishes groups whose publish was never confirmed
+    TOPOLOGY = "topology"  #: keeps the bus's streams and consumers in being
     RECONCILE = (
         "reconcile"  #: finds what the ledger believes to be on the bus and is not
     )

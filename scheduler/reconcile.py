@@ -21,14 +21,12 @@ import structlog
 
 from contracts.channels import LANES, Lane
 from contracts.lifecycle import Status
-from ops.runtime import topology
 from ops.runtime.bus import Bus
 from scheduler import stream
 from scheduler.metrics import Metrics
 from scheduler.publisher import Publisher
 from scheduler.rows import OnBus, Why
 from scheduler.store import Store
-from scheduler.stream import StreamMissing
 
 log = structlog.stdlib.get_logger()
 
@@ -43,7 +41,10 @@ _WHY = {
 
 
 class Reconcile:
-    """Makes one whole pass a step. While the bus does not answer, it changes nothing."""
+    """Makes one whole pass a step.
+
+    While the bus does not answer, or has no stream, it changes nothing.
+    """
 
     def __init__(
         self,
@@ -54,7 +55,6 @@ class Reconcile:
         stopping: asyncio.Event,
         *,
         margin_seconds: float,
-        replicas: int,
     ) -> None:
         self._bus = bus
         self._store = store
@@ -62,7 +62,6 @@ class Reconcile:
         self._metrics = metrics
         self._stopping = stopping
         self._margin_seconds = margin_seconds
-        self._replicas = replicas
 
     async def step(self) -> None:
         """Compare every lane."""
@@ -88,13 +87,7 @@ class Reconcile:
         The ledger's clock is read first: an empty lane says nothing of what comes after.
         """
         now = await self._store.clock()
-        try:
-            bus_now = (await stream.contents(self._bus)).at
-        except StreamMissing:
-            log.warning("reconcile.stream_missing")
-            await topology.ensure(self._bus.js, replicas=self._replicas)
-            bus_now = (await stream.contents(self._bus)).at
-        ahead = bus_now - now
+        ahead = (await stream.contents(self._bus)).at - now
         margin = timedelta(seconds=self._margin_seconds)
         oldest = await asyncio.gather(
             *(stream.oldest(self._bus, lane) for lane in LANES)

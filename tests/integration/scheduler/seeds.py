@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-import nats.errors
 from nats.js import errors as js_errors
 
 from contracts import messages, subjects, topology
@@ -113,7 +112,7 @@ async def take(bus: Bus, lane: Lane, at_most: int) -> list[Any]:
     try:
         while len(taken) < at_most:
             taken += await pulled.fetch(min(500, at_most - len(taken)), timeout=0.5)
-    except nats.errors.TimeoutError:
+    except TimeoutError:
         pass
     await pulled.unsubscribe()
     return taken

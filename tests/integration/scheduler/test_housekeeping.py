@@ -2,10 +2,13 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from contracts import topology
+from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from scheduler.metrics import Metrics
 from scheduler.partitions import Partitions
 from scheduler.pruning import Pruning
+from scheduler.shape import Shape
 from scheduler.store import Store
 from tests.integration.factories import seed_notifications
 from tests.integration.scheduler.seeds import PENDING, add_group, count, shape
@@ -98,3 +101,21 @@ async def test_the_backlog_is_counted(store: Store, ledger: Ledger):
     await add_group(ledger, ids[4:])
 
     assert tuple(await store.backlog()) == (2, 4, 1)
+
+
+async def test_what_is_missing_of_the_bus_is_made_and_what_was_tuned_stays(bus: Bus):
+    lane, other = topology.CONSUMERS[1:3]
+    shape = Shape(bus, replicas=1)
+    await shape.step()
+    tuned = (await bus.js.consumer_info(lane.stream, lane.name)).config
+    await bus.js.add_consumer(lane.stream, tuned.evolve(max_ack_pending=7))
+
+    await shape.step()
+    info = await bus.js.consumer_info(lane.stream, lane.name)
+    assert info.config.max_ack_pending == 7
+
+    await bus.js.delete_stream(topology.ADVISORY.name)
+    await bus.js.delete_consumer(other.stream, other.name)
+    await shape.step()
+    for consumer in topology.CONSUMERS:
+        await bus.js.consumer_info(consumer.stream, consumer.name)

@@ -14,6 +14,7 @@ from contracts.mesh import ServiceCondition, ServiceState
 from ops.embedded import ports
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
+from scheduler.jobs import JobName
 from tests.integration.factories import seed_notifications
 from tests.integration.scheduler.seeds import (
     DUE,
@@ -74,7 +75,10 @@ async def started(environment: dict[str, str]) -> AsyncIterator[Scheduler]:
 
 
 @pytest_asyncio.fixture
-async def start(environment: dict[str, str], bus: Bus) -> AsyncIterator[StartScheduler]:
+async def start(
+    environment: dict[str, str], bare_bus: Bus
+) -> AsyncIterator[StartScheduler]:
+    """Start schedulers on a bus that has no streams: they make them."""
     async with AsyncExitStack() as stack:
 
         async def start() -> Scheduler:
@@ -84,21 +88,21 @@ async def start(environment: dict[str, str], bus: Bus) -> AsyncIterator[StartSch
 
 
 async def test_a_scheduler_does_its_work_tells_the_mesh_and_drains(
-    start: StartScheduler, ledger: Ledger, bus: Bus
+    start: StartScheduler, ledger: Ledger, bare_bus: Bus
 ):
-    states = await bus.nc.subscribe(subjects.mesh_state("scheduler", "*"))
+    states = await bare_bus.nc.subscribe(subjects.mesh_state("scheduler", "*"))
     due, late = await seed_notifications(ledger, None, 2)
     await shape(ledger, [due], PENDING, DUE)
     await add_group(ledger, [late])
     scheduler = await start()
 
-    await until(lambda: _is(ids_on_bus(bus), {due: 1, late: 1}))
+    await until(lambda: _is(ids_on_bus(bare_bus), {due: 1, late: 1}))
     state = await _state_with(states, "outbox_groups")
     scheduler.process.terminate()
 
     assert await asyncio.wait_for(scheduler.process.wait(), 8) == 0
     assert state.condition == ServiceCondition.READY
-    assert state.gauges["jobs_held"] == 9
+    assert state.gauges["jobs_held"] == len(JobName)
     assert state.gauges.keys() == {
         "jobs_held",
         "due_notifications",
@@ -108,7 +112,7 @@ async def test_a_scheduler_does_its_work_tells_the_mesh_and_drains(
 
 
 async def test_when_one_of_two_is_killed_the_other_takes_over(
-    start: StartScheduler, ledger: Ledger, bus: Bus
+    start: StartScheduler, ledger: Ledger, bare_bus: Bus
 ):
     one, other = await start(), await start()
     assert await one.holds("release")
@@ -118,9 +122,9 @@ async def test_when_one_of_two_is_killed_the_other_takes_over(
     ids = await seed_notifications(ledger, None, 200)
     await shape(ledger, ids, PENDING, DUE)
 
-    await until(lambda: _is(stored(bus), 200), 10)
+    await until(lambda: _is(stored(bare_bus), 200), 10)
     assert await other.holds("release")
-    assert await ids_on_bus(bus) == dict.fromkeys(ids, 1)
+    assert await ids_on_bus(bare_bus) == dict.fromkeys(ids, 1)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ async def _state_with(states, gauge: str) -> ServiceState:
     while True:
         message = await states.next_msg(8)
         state = msgspec.json.decode(message.data, type=ServiceState)
-        if gauge in state.gauges and state.gauges["jobs_held"] == 9:
+        if gauge in state.gauges and state.gauges["jobs_held"] == len(JobName):
             return state
 
 
