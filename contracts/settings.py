@@ -30,6 +30,8 @@ class MeshSettings(BaseSettings):
     """The bus, for example ``nats://127.0.0.1:4222``."""
     nats_creds: Path | None = None
     """Credentials file for the bus, when it asks for one."""
+    nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """Copies of each stream; odd numbers make sense. Every process that makes streams must agree."""
     redis_url: RedisDsn
     """Shared limits, for example ``redis://127.0.0.1:6379/0``."""
     instance: Annotated[str, Field(pattern=INSTANCE_PATTERN)] | None = None

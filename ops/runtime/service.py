@@ -163,6 +163,14 @@ def _collect_seldom() -> None:
 def describe(error: ValidationError) -> str:
     """Name each setting that is wrong, by its environment variable, and say why."""
     return "; ".join(
-        f"TOCSIN_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+        _describe_one(item["loc"], item["msg"])
         for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def _describe_one(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    # A rule over several settings has no location; its words name them.
+    if not location:
+        return message
+    return f"TOCSIN_{'_'.join(map(str, location)).upper()}: {message}"

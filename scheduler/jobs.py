@@ -1,0 +1,80 @@
+"""Jobs: what the scheduler does again and again, each in one process at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import nats.errors
+from prometheus_client import Counter
+
+from ops.runtime import ledger
+from ops.runtime.errors import BusUnavailable
+from ops.runtime.tasks import keep_running, wait_for_stop
+from scheduler.stream import StreamMissing
+
+#: What a job may run into while a server is away; it then tries again.
+SERVER_AWAY = (
+    *ledger.AWAY,
+    *ledger.COLLIDED,
+    BusUnavailable,
+    StreamMissing,
+    nats.errors.Error,
+)
+
+#: How long a job is without anyone after its holder died, at most.
+_ASK_AGAIN_SECONDS = 1.0
+
+
+class JobName(StrEnum):
+    """Every job; the name is its lock, its metric label and its log key."""
+
+    RELEASE = "release"  #: puts on the bus what is due
+    OUTBOX = "outbox"  #: publishes groups whose publish was never confirmed
+    TOPOLOGY = "topology"  #: keeps the bus's streams and consumers in being
+    RECONCILE = (
+        "reconcile"  #: finds what the ledger believes to be on the bus and is not
+    )
+    ORPHANS = (
+        "orphans"  #: finds messages the bus will not deliver, though it never said so
+    )
+    DEAD_LETTERS = "dead_letters"  #: follows the bus's advisories
+    DEAD_LETTER_SWEEP = "dead_letter_sweep"  #: publishes what no advisory announced
+    PARTITIONS = "partitions"  #: makes the ledger's partitions ahead of time
+    PRUNING = "pruning"  #: removes expired idempotency keys
+    BACKLOG = "backlog"  #: counts what waits
+
+
+class Job(NamedTuple):
+    """One job. Its step returns the pause in seconds it wants now, or None for its period.
+
+    The lock keeps two processes from doing the same work twice; it is not what makes the
+    work right. A process can lose its lock in the middle of a step without knowing, so every
+    step is safe beside another: rows are taken with row locks or by their sequence, and what
+    is published twice carries the same message id.
+    """
+
+    name: JobName
+    period_seconds: float
+    step: Callable[[], Awaitable[float | None]]
+
+
+class Holder(Protocol):
+    """Says whether this process has a job."""
+
+    async def hold(self, job: JobName) -> bool: ...
+
+
+async def run_job(
+    job: Job, holder: Holder, stopping: asyncio.Event, errors: Counter
+) -> None:
+    """Run a job whenever this process holds it, until told to stop; a step is never cut."""
+
+    async def turn() -> None:
+        if not await holder.hold(job.name):
+            await wait_for_stop(stopping, _ASK_AGAIN_SECONDS)
+            return
+        pause = await job.step()
+        await wait_for_stop(stopping, job.period_seconds if pause is None else pause)
+
+    await keep_running(job.name, turn, stopping, errors, SERVER_AWAY)

@@ -1,0 +1,180 @@
+"""Every metric of the scheduler."""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from contracts.channels import LANES, Lane
+from contracts.outcomes import FailureClass
+from scheduler.advisories import AdvisoryKind
+from scheduler.jobs import JobName
+from scheduler.rows import Backlog, Why
+
+
+class Table(StrEnum):
+    """The partitioned tables."""
+
+    NOTIFICATION = "notification"
+    NOTIFICATION_EVENT = "notification_event"
+
+
+_LATENESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """Counts by verbs; every series exists from the start, so a zero can be seen."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, words: str, *labels: str) -> Counter:
+            return Counter(f"tocsin_scheduler_{name}", words, labels, registry=registry)
+
+        def gauge(name: str, words: str, *labels: str) -> Gauge:
+            return Gauge(f"tocsin_scheduler_{name}", words, labels, registry=registry)
+
+        self.loop_errors = counter(
+            "loop_errors_total", "Turns of a job that ended in an error.", "loop"
+        )
+        self.job_held = gauge("job_held", "1 while this process holds the job.", "job")
+        self._released = counter(
+            "released_total",
+            "Notifications released when they were due.",
+            "channel",
+            "priority",
+        )
+        self._lateness = Histogram(
+            "tocsin_scheduler_release_lateness_seconds",
+            "From the due time of a notification until the bus confirmed it.",
+            buckets=_LATENESS_BUCKETS,
+            registry=registry,
+        )
+        self._republished_groups = counter(
+            "outbox_groups_republished_total",
+            "Groups published again, never having been confirmed.",
+        )
+        self._republished = counter(
+            "outbox_notifications_republished_total", "Notifications in those groups."
+        )
+        self._passes = counter(
+            "reconcile_passes_total", "Comparisons of the ledger with the bus."
+        )
+        self._scanned = counter(
+            "reconcile_scanned_total",
+            "Notifications queued before the oldest message of their lane, looked at.",
+        )
+        self._requeued = counter(
+            "reconcile_repaired_total", "Notifications put on the bus again.", "why"
+        )
+        self._skew = gauge(
+            "bus_clock_skew_seconds",
+            "How far the bus's clock is ahead of the ledger's.",
+        )
+        self._orphans = gauge(
+            "orphaned_messages",
+            "Messages the bus keeps and will not deliver.",
+            "channel",
+            "priority",
+        )
+        self._advisories = counter(
+            "advisories_total", "Advisories the bus sent.", "kind"
+        )
+        self._published = counter(
+            "dead_letters_published_total", "Dead letters the DLQ confirmed.", "class"
+        )
+        self._partitions_made = counter("partitions_made_total", "Partitions made.")
+        self._default_rows = gauge(
+            "default_partition_rows",
+            "Rows that no weekly partition took, as of the last look.",
+            "table",
+        )
+        self._pruned = counter(
+            "idempotency_keys_pruned_total", "Expired idempotency keys removed."
+        )
+        self._status_lost = counter(
+            "status_events_lost_total", "Status events the bus was not there to take."
+        )
+        self._backlog = {
+            "due": gauge("due_notifications", "Due and not yet released."),
+            "waiting": gauge("waiting_notifications", "Waiting for their due time."),
+            "outbox_groups": gauge(
+                "outbox_groups", "Groups the bus has not confirmed."
+            ),
+        }
+        self._show_zeros()
+
+    def _show_zeros(self) -> None:
+        for job in JobName:
+            self.loop_errors.labels(loop=job)
+            self.job_held.labels(job=job)
+        for lane in LANES:
+            self._released.labels(*lane)
+            self._orphans.labels(*lane)
+        for why in Why:
+            self._requeued.labels(why)
+        for kind in AdvisoryKind:
+            self._advisories.labels(kind)
+        for failure in FailureClass:
+            self._published.labels(failure)
+        for table in Table:
+            self._default_rows.labels(table)
+
+    def released(self, lanes: Iterable[Lane], late_seconds: Iterable[float]) -> None:
+        """Count notifications that the bus has confirmed, and how late each was."""
+        for lane, number in Tally(lanes).items():
+            self._released.labels(*lane).inc(number)
+        for late in late_seconds:
+            self._lateness.observe(late)
+
+    def republished(self, groups: int, notifications: int) -> None:
+        """Count groups of the outbox that were published again and confirmed."""
+        self._republished_groups.inc(groups)
+        self._republished.inc(notifications)
+
+    def reconciled(self, scanned: int, skew_seconds: float) -> None:
+        """Count one whole pass."""
+        self._passes.inc()
+        self._scanned.inc(scanned)
+        self._skew.set(skew_seconds)
+
+    def requeued(self, reasons: Iterable[Why]) -> None:
+        """Count notifications put on the bus again."""
+        for why in reasons:
+            self._requeued.labels(why).inc()
+
+    def orphans_seen(self, lane: Lane, number: int) -> None:
+        """Show how many messages of a lane the bus will not deliver."""
+        self._orphans.labels(*lane).set(number)
+
+    def advised(self, kind: AdvisoryKind) -> None:
+        """Count one advisory."""
+        self._advisories.labels(kind).inc()
+
+    def letters_published(self, classes: Iterable[FailureClass]) -> None:
+        """Count dead letters that reached the DLQ."""
+        for failure in classes:
+            self._published.labels(failure).inc()
+
+    def partitions_kept(self, made: int, default_rows: dict[str, int]) -> None:
+        """Count partitions made and show what fell beside them."""
+        self._partitions_made.inc(made)
+        for table, rows in default_rows.items():
+            self._default_rows.labels(Table(table)).set(rows)
+
+    def pruned(self, keys: int) -> None:
+        """Count removed idempotency keys."""
+        self._pruned.inc(keys)
+
+    def status_event_lost(self) -> None:
+        """Count a status event that nobody will see."""
+        self._status_lost.inc()
+
+    def show_backlog(self, latest: Callable[[], Backlog | None]) -> None:
+        """Ask ``latest`` whenever the metrics are read; None shows as 0."""
+        for field, gauge in self._backlog.items():
+            gauge.set_function(partial(_read, latest, field))
+
+
+def _read(latest: Callable[[], Backlog | None], field: str) -> float:
+    return float(getattr(latest(), field, 0))

@@ -1,0 +1,27 @@
+"""Makes the ledger's weekly partitions before they are needed."""
+
+import structlog
+
+from scheduler.metrics import Metrics
+from scheduler.store import Store
+
+log = structlog.stdlib.get_logger()
+
+
+class Partitions:
+    """Keeps this week's partitions and some weeks' ahead."""
+
+    def __init__(self, store: Store, metrics: Metrics, *, weeks: int) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._weeks = weeks
+
+    async def step(self) -> None:
+        """Make what is missing, and see what fell into the default partitions."""
+        made = await self._store.make_partitions(self._weeks)
+        beside = await self._store.default_partition_rows()
+        self._metrics.partitions_kept(made, beside)
+        if made:
+            log.info("partitions.made", partitions=made)
+        if any(beside.values()):
+            log.warning("partitions.bypassed", **beside)

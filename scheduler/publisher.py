@@ -1,0 +1,93 @@
+"""What the scheduler puts on the bus: queued notifications, status events, dead letters."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import nats.errors
+
+from contracts import messages, subjects
+from contracts.channels import Lane
+from contracts.messages import (
+    CORRELATION_HEADER,
+    TRACEPARENT_HEADER,
+    NotificationQueued,
+    StatusChanged,
+)
+from ops.runtime.bus import Bus
+from ops.runtime.publisher import Outgoing, publish_group
+from scheduler.metrics import Metrics
+from scheduler.rows import Group, Letter, Queueing
+from scheduler.store import Store
+
+
+class Publisher:
+    """Publishes, and tells the ledger what the bus has confirmed."""
+
+    def __init__(
+        self, bus: Bus, store: Store, metrics: Metrics, *, late_seconds: float
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._metrics = metrics
+        self._late_seconds = late_seconds
+
+    async def queue(self, group: Group) -> None:
+        """Publish a group made just now, and let go of its outbox row.
+
+        Raises BusUnavailable with the row still there: the outbox job publishes it later.
+        """
+        started = time.monotonic()
+        await publish_group(self._bus, [_queued(one) for one in group.queueings])
+        if time.monotonic() - started < self._late_seconds:
+            await self._store.confirm(group)
+        else:
+            await self._store.confirm_late(group)
+
+    async def queue_late(self, group: Group) -> None:
+        """Publish a group whose rows were queued some time ago, and let go of it."""
+        await publish_group(self._bus, [_queued(one) for one in group.queueings])
+        await self._store.confirm_late(group)
+
+    async def announce(self, changes: Iterable[StatusChanged]) -> None:
+        """Tell whoever listens; what the bus does not take is counted and never repeated."""
+        for change in changes:
+            subject = subjects.status(
+                change.tenant, change.channel, change.status, change.notification_id
+            )
+            try:
+                await self._bus.nc.publish(subject, messages.encode(change))
+            except (nats.errors.Error, ConnectionError):
+                self._metrics.status_event_lost()
+
+    async def write_letters(self, letters: Sequence[Letter]) -> None:
+        """Put dead letters on the DLQ and note it; one that is there already is not doubled."""
+        if not letters:
+            return
+        await publish_group(self._bus, [_dead(letter) for letter in letters])
+        self._metrics.letters_published(await self._store.stamp_published(letters))
+
+
+def _queued(one: Queueing) -> Outgoing:
+    return Outgoing(
+        subject=subjects.notify(one.lane),
+        payload=messages.encode(NotificationQueued(notification_id=one.id)),
+        message_id=messages.queueing_id(one.id, one.sequence),
+        headers=_headers(one.correlation_id, one.traceparent),
+    )
+
+
+def _dead(letter: Letter) -> Outgoing:
+    message = letter.message
+    return Outgoing(
+        subject=subjects.dead_letter(Lane(message.channel, message.priority)),
+        payload=messages.encode(message),
+        message_id=f"dlq:{message.notification_id}:{letter.sequence}",
+        headers=_headers(message.correlation_id, letter.traceparent),
+    )
+
+
+def _headers(correlation_id: str, traceparent: str | None) -> dict[str, str]:
+    headers = {CORRELATION_HEADER: correlation_id} if correlation_id else {}
+    if traceparent:
+        headers[TRACEPARENT_HEADER] = traceparent
+    return headers

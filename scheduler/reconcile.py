@@ -1,0 +1,141 @@
+"""Compares the ledger with the bus, and puts on the bus again what the bus has lost.
+
+The ledger says what should be on the bus. The first message of a lane is the oldest the bus
+still has to finish, so what was queued before it and is not final is lost; whatever is
+younger is merely waiting, however long. Two clocks are compared here. Their difference is
+measured in every pass and taken off; the margin covers what is left: the time between the
+commit of a queueing and its message (a group that takes longer than
+``TOCSIN_SCHEDULER_OUTBOX_LATE_SECONDS`` is stamped anew when it is confirmed), and a clock
+that was set since the message was stored. A clock that jumps further than that costs
+messages that a dispatcher drops at its claim, never a second send.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from contracts.channels import LANES, Lane
+from contracts.lifecycle import Status
+from ops.runtime.bus import Bus
+from scheduler import stream
+from scheduler.metrics import Metrics
+from scheduler.publisher import Publisher
+from scheduler.rows import OnBus, Why
+from scheduler.store import Store
+
+log = structlog.stdlib.get_logger()
+
+_PAGE = 1000
+_FIRST = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+
+_WHY = {
+    Status.QUEUED: Why.MESSAGE_LOST,
+    Status.PROCESSING: Why.LEASE_EXPIRED,
+    Status.RETRYING: Why.RETRY_OVERDUE,
+}
+
+
+class Reconcile:
+    """Makes one whole pass a step.
+
+    While the bus does not answer, or has no stream, it changes nothing.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        store: Store,
+        publisher: Publisher,
+        metrics: Metrics,
+        stopping: asyncio.Event,
+        *,
+        margin_seconds: float,
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._publisher = publisher
+        self._metrics = metrics
+        self._stopping = stopping
+        self._margin_seconds = margin_seconds
+
+    async def step(self) -> None:
+        """Compare every lane."""
+        started = time.monotonic()
+        before, skew_seconds = await self._bounds()
+        scanned = 0
+        repaired: Counter[Why] = Counter()
+        for lane in LANES:
+            scanned += await self._repair(lane, before[lane], repaired)
+        self._metrics.reconciled(scanned, skew_seconds)
+        log.info(
+            "reconcile.finished",
+            scanned=scanned,
+            repaired=repaired.total(),
+            why={str(why): number for why, number in repaired.items()},
+            bus_clock_ahead_seconds=round(skew_seconds, 3),
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+
+    async def _bounds(self) -> tuple[dict[Lane, datetime], float]:
+        """Return, in the ledger's time, before when no lane has anything, and the clocks' difference.
+
+        The ledger's clock is read first: an empty lane says nothing of what comes after.
+        """
+        now = await self._store.clock()
+        ahead = (await stream.contents(self._bus)).at - now
+        margin = timedelta(seconds=self._margin_seconds)
+        oldest = await asyncio.gather(
+            *(stream.oldest(self._bus, lane) for lane in LANES)
+        )
+        bounds = {
+            lane: lost_before(now, ahead, first.stored_at if first else None, margin)
+            for lane, first in zip(LANES, oldest, strict=True)
+        }
+        return bounds, ahead.total_seconds()
+
+    async def _repair(
+        self, lane: Lane, before: datetime, repaired: Counter[Why]
+    ) -> int:
+        """Queue again what a lane has lost; returns how many notifications were looked at."""
+        scanned = 0
+        after = _FIRST
+        while not self._stopping.is_set():
+            page = await self._store.on_bus_before(
+                lane, before, self._margin_seconds, after, _PAGE
+            )
+            scanned += len(page)
+            repaired.update(await self._requeue(page))
+            if len(page) < _PAGE:
+                break
+            after = (page[-1].queued_at, page[-1].id)
+        return scanned
+
+    async def _requeue(self, page: Sequence[OnBus]) -> list[Why]:
+        lost = [(row.id, row.sequence, _WHY[row.status]) for row in page if row.idle]
+        if not lost:
+            return []
+        requeued = await self._store.requeue(lost)
+        self._metrics.requeued(requeued.why)
+        await self._publisher.announce(requeued.changes)
+        await self._publisher.queue(requeued.group)
+        return requeued.why
+
+
+def lost_before(
+    now: datetime,
+    bus_ahead: timedelta,
+    oldest_stored_at: datetime | None,
+    margin: timedelta,
+) -> datetime:
+    """Return before when, by the ledger's clock, a lane has lost all that is not final.
+
+    ``oldest_stored_at`` is the bus's time of the lane's first message; None when it is empty.
+    """
+    if oldest_stored_at is None:
+        return now - margin
+    return min(now, oldest_stored_at - bus_ahead) - margin

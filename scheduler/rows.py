@@ -1,0 +1,94 @@
+"""What the store returns: the scheduler's view of the ledger."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from contracts.channels import Lane
+from contracts.lifecycle import Status
+from contracts.messages import DeadLettered, StatusChanged
+
+
+class Why(StrEnum):
+    """Why a notification was put on the bus again."""
+
+    MESSAGE_LOST = "message_lost"  #: it waits and the bus does not have it
+    LEASE_EXPIRED = "lease_expired"  #: its dispatcher is gone, and so is its message
+    RETRY_OVERDUE = "retry_overdue"  #: its short wait is over and nothing came of it
+    PUT_BACK_TOO_OFTEN = "put_back_too_often"  #: the bus will not deliver it again
+    ORPHANED = "orphaned"  #: so too, and the advisory that says so was lost
+
+
+class Queueing(NamedTuple):
+    """One notification on its way to the bus."""
+
+    id: UUID
+    lane: Lane
+    sequence: int
+    correlation_id: str
+    traceparent: str | None
+
+
+class Group(NamedTuple):
+    """Notifications to publish together, and the outbox rows that remember them until then."""
+
+    ids: list[UUID]
+    notification_ids: list[UUID]
+    queueings: list[Queueing]
+
+
+class Released(NamedTuple):
+    """One page of what was due; its change is committed."""
+
+    group: Group
+    changes: list[StatusChanged]
+    late_seconds: list[float]  #: of each notification, when the ledger committed it
+
+
+class Requeued(NamedTuple):
+    """Notifications that were put on the bus again; their change is committed."""
+
+    group: Group
+    changes: list[StatusChanged]
+    why: list[Why]
+
+
+class OnBus(NamedTuple):
+    """A notification that the ledger believes to be on the bus."""
+
+    id: UUID
+    sequence: int
+    status: Status
+    queued_at: datetime
+    idle: bool  #: nothing but its message will move it
+
+
+class Standing(NamedTuple):
+    """Where a notification stands whose message the bus no longer delivers."""
+
+    id: UUID
+    sequence: int
+    status: Status
+    attempts: int
+    max_attempts: int
+    on_bus: bool
+    lease_seconds: float | None  #: left of its lease; negative when that is over
+    untouched_seconds: float  #: since its last change
+
+
+class Letter(NamedTuple):
+    """A dead letter that the DLQ stream has not confirmed yet."""
+
+    id: UUID
+    sequence: int
+    traceparent: str | None
+    message: DeadLettered
+
+
+class Backlog(NamedTuple):
+    """What waits, each number counted no further than a limit."""
+
+    due: int
+    waiting: int
+    outbox_groups: int

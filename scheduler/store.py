@@ -1,0 +1,248 @@
+"""Everything the scheduler asks of the ledger; the SQL is in ``store.sql``."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from contracts.channels import Channel, Lane, Priority
+from contracts.ids import new_id
+from contracts.lifecycle import Status
+from contracts.messages import DeadLettered, StatusChanged
+from contracts.outcomes import FailureClass
+from ops.runtime.ledger import Ledger
+from ops.runtime.sql import Statements
+from scheduler.rows import (
+    Backlog,
+    Group,
+    Letter,
+    OnBus,
+    Queueing,
+    Released,
+    Requeued,
+    Standing,
+    Why,
+)
+
+STATEMENTS = Statements(Path(__file__).with_name("store.sql"))
+
+#: Further than this nothing is counted: a number for people need not cost the ledger a scan.
+COUNTED_AT_MOST = 100_000
+
+#: A row of the ledger; asyncpg describes no types of its own.
+_Row = Any
+
+
+class Store:
+    """The ledger as the scheduler uses it. Every method is one statement unless it says more."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def clock(self) -> datetime:
+        """Return the ledger's time."""
+        now: datetime = await self._value(STATEMENTS.read_clock)
+        return now
+
+    async def release_due(self, limit: int) -> Released:
+        """Take the ``limit`` most overdue notifications out of waiting and into a group."""
+        group_id = new_id()
+        rows = await self._ledger.fetch(STATEMENTS.release_due, limit, group_id)
+        return Released(
+            group=_group(group_id, rows),
+            changes=[_change(row) for row in rows if row["was"] == Status.PENDING],
+            late_seconds=[row["late_seconds"] for row in rows],
+        )
+
+    async def seconds_to_next_due(self) -> float | None:
+        """Return how far away the next due time is; None when nothing waits."""
+        seconds: float | None = await self._value(STATEMENTS.next_due)
+        return seconds
+
+    async def late_groups(self, older_than_seconds: float, limit: int) -> Group:
+        """Return what is left to publish of the oldest unconfirmed groups, as one."""
+        found = await self._ledger.fetch(
+            STATEMENTS.late_groups, older_than_seconds, limit
+        )
+        ids = sorted({id_ for row in found for id_ in row["notification_ids"]})
+        rows = await self._ledger.fetch(STATEMENTS.unclaimed, ids) if ids else []
+        return Group(
+            [row["id"] for row in found], ids, [_queueing(row) for row in rows]
+        )
+
+    async def confirm(self, group: Group) -> None:
+        """Let go of a group that the bus has."""
+        await self._ledger.fetch(STATEMENTS.confirm, group.ids)
+
+    async def confirm_late(self, group: Group) -> None:
+        """Let go of a group that the bus has had only since now."""
+        await self._ledger.fetch(
+            STATEMENTS.confirm_late, group.ids, group.notification_ids
+        )
+
+    async def on_bus_before(
+        self,
+        lane: Lane,
+        before: datetime,
+        margin_seconds: float,
+        after: tuple[datetime, UUID],
+        limit: int,
+    ) -> list[OnBus]:
+        """Return a page of what a lane should still hold of the time before ``before``.
+
+        What is in the outbox, and what is younger than that, is left out.
+        """
+        rows = await self._ledger.fetch(
+            STATEMENTS.on_bus_before, *lane, before, margin_seconds, *after, limit
+        )
+        return [
+            OnBus(
+                row["id"],
+                row["sequence"],
+                Status(row["status"]),
+                row["queued_at"],
+                bool(row["idle"]),
+            )
+            for row in rows
+        ]
+
+    async def requeue(self, chosen: Sequence[tuple[UUID, int, Why]]) -> Requeued:
+        """Queue again those of the chosen (id, sequence, why) that still stand as seen."""
+        group_id = new_id()
+        rows = await self._ledger.fetch(
+            STATEMENTS.requeue,
+            group_id,
+            [id_ for id_, _, _ in chosen],
+            [sequence for _, sequence, _ in chosen],
+            [why for _, _, why in chosen],
+        )
+        return Requeued(
+            group=_group(group_id, rows),
+            changes=[_change(row) for row in rows if row["was"] != row["status"]],
+            why=[Why(row["why"]) for row in rows],
+        )
+
+    async def standings(self, ids: Iterable[UUID]) -> dict[UUID, Standing]:
+        """Return where notifications stand, by id; unknown ones are left out."""
+        rows = await self._ledger.fetch(STATEMENTS.standings, list(ids))
+        return {
+            row["id"]: Standing(**{**row, "status": Status(row["status"])})
+            for row in rows
+        }
+
+    async def fail_poisoned(
+        self, ids: Sequence[UUID], reason: str
+    ) -> list[StatusChanged]:
+        """Give up those that are still poison, with their dead letters."""
+        rows = await self._ledger.fetch(STATEMENTS.fail_poisoned, ids, reason)
+        return [_change(row) for row in rows]
+
+    async def letters_of(self, ids: Iterable[UUID]) -> list[Letter]:
+        """Return the unpublished dead letters of these notifications."""
+        rows = await self._ledger.fetch(STATEMENTS.letters_of, list(ids))
+        return [_letter(row) for row in rows]
+
+    async def late_letters(self, older_than_seconds: float, limit: int) -> list[Letter]:
+        """Return the oldest unpublished dead letters, whoever should have published them."""
+        rows = await self._ledger.fetch(
+            STATEMENTS.late_letters, older_than_seconds, limit
+        )
+        return [_letter(row) for row in rows]
+
+    async def stamp_published(self, letters: Sequence[Letter]) -> list[FailureClass]:
+        """Note that the DLQ has these; returns the class of each that was not noted before."""
+        rows = await self._ledger.fetch(
+            STATEMENTS.stamp_published, [letter.id for letter in letters]
+        )
+        return [FailureClass(row["failure_class"]) for row in rows]
+
+    async def make_partitions(self, weeks: int) -> int:
+        """Make this week's partitions and those ahead; returns how many were missing."""
+        async with self._ledger.transaction() as connection:
+            await connection.fetchval(STATEMENTS.limit_lock_wait)
+            made: int = await connection.fetchval(STATEMENTS.make_partitions, weeks)
+        return made
+
+    async def default_partition_rows(self) -> dict[str, int]:
+        """Return how many rows of each table no weekly partition took."""
+        [row] = await self._ledger.fetch(STATEMENTS.default_partition_rows)
+        return dict(row)
+
+    async def prune_idempotency_keys(self, limit: int) -> int:
+        """Delete up to ``limit`` expired keys, the oldest first; returns how many."""
+        rows = await self._ledger.fetch(STATEMENTS.prune_idempotency_keys, limit)
+        return len(rows)
+
+    async def backlog(self) -> Backlog:
+        """Count what waits, each number no further than ``COUNTED_AT_MOST``."""
+        [row] = await self._ledger.fetch(STATEMENTS.backlog, COUNTED_AT_MOST)
+        return Backlog(**row)
+
+    async def _value(self, statement: str, *args: Any) -> Any:
+        [row] = await self._ledger.fetch(statement, *args)
+        return row[0]
+
+
+def _lane(row: _Row) -> Lane:
+    return Lane(Channel(row["channel"]), Priority(row["priority"]))
+
+
+def _queueing(row: _Row) -> Queueing:
+    return Queueing(
+        id=row["id"],
+        lane=_lane(row),
+        sequence=row["sequence"],
+        correlation_id=row["correlation_id"],
+        traceparent=row["traceparent"],
+    )
+
+
+def _group(group_id: UUID, rows: Sequence[_Row]) -> Group:
+    return Group(
+        ids=[group_id] if rows else [],
+        notification_ids=[row["id"] for row in rows],
+        queueings=[_queueing(row) for row in rows],
+    )
+
+
+def _change(row: _Row) -> StatusChanged:
+    lane = _lane(row)
+    failure = row["failure_class"]
+    return StatusChanged(
+        notification_id=row["id"],
+        tenant=row["tenant"],
+        channel=lane.channel,
+        priority=lane.priority,
+        status=Status(row["status"]),
+        attempts=row["attempts"],
+        sequence=row["sequence"],
+        at=row["updated_at"],
+        correlation_id=row["correlation_id"],
+        batch_id=row["batch_id"],
+        failure_class=FailureClass(failure) if failure else None,
+        provider=row["provider"],
+    )
+
+
+def _letter(row: _Row) -> Letter:
+    lane = _lane(row)
+    return Letter(
+        id=row["id"],
+        sequence=row["sequence"],
+        traceparent=row["traceparent"],
+        message=DeadLettered(
+            notification_id=row["notification_id"],
+            tenant=row["tenant"],
+            channel=lane.channel,
+            priority=lane.priority,
+            attempts=row["attempts"],
+            failure_class=FailureClass(row["failure_class"]),
+            reason=row["reason"],
+            at=row["created_at"],
+            # The notification may be older than what the ledger keeps.
+            correlation_id=row["correlation_id"] or "",
+            batch_id=row["batch_id"],
+            provider=row["provider"],
+        ),
+    )

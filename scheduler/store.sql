@@ -1,0 +1,174 @@
+-- try_lock --
+-- A job belongs to the session that holds its lock, until that session ends.
+SELECT pg_try_advisory_lock(hashtext('tocsin.scheduler'), hashtext($1))
+
+-- ask --
+SELECT 1
+
+-- read_clock --
+SELECT clock_timestamp()
+
+-- release_due --
+-- Two schedulers never release the same row. A parked retry keeps its sequence: that one was
+-- never used on the bus.
+WITH due AS (
+  SELECT id FROM notification WHERE due_at <= now()
+   ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), released AS (
+  UPDATE notification
+     SET status = CASE status WHEN 'pending' THEN 'queued' ELSE status END,
+         sequence = sequence + CASE status WHEN 'pending' THEN 1 ELSE 0 END,
+         queued_at = now(), due_at = NULL, updated_at = now()
+   WHERE id = ANY (ARRAY(SELECT id FROM due))
+  RETURNING NEW.*, OLD.status AS was, extract(epoch FROM now() - OLD.due_at)::float8 AS late_seconds
+), traced AS (
+  INSERT INTO notification_event (notification_id, sequence, event)
+  SELECT id, sequence, 'queued' FROM released WHERE was = 'pending'
+), grouped AS (
+  INSERT INTO outbox_group (id, notification_ids, created_at)
+  SELECT $2, array_agg(id), now() FROM released HAVING count(*) > 0
+)
+SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, correlation_id,
+       traceparent, batch_id, failure_class, provider, was, late_seconds
+  FROM released
+
+-- next_due --
+SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8
+  FROM notification WHERE due_at IS NOT NULL
+
+-- late_groups --
+-- Skips the groups that are being confirmed this moment. No lock outlives the statement:
+-- a gateway that confirms a group must never wait for a publish of ours.
+SELECT id, notification_ids FROM outbox_group
+ WHERE created_at < now() - make_interval(secs => $1)
+ ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+
+-- unclaimed --
+-- A row that changed after it was queued has been claimed since, so the bus had it.
+SELECT id, channel, priority, sequence, correlation_id, traceparent FROM notification
+ WHERE id = ANY ($1) AND queued_at IS NOT NULL
+   AND (status = 'queued' OR (status = 'retrying' AND updated_at <= queued_at))
+
+-- confirm --
+DELETE FROM outbox_group WHERE id = ANY ($1)
+
+-- confirm_late --
+-- queued_at says when the bus got a message, to within the margin of the reconciliation:
+-- a group that took longer is stamped anew, in the statement that lets go of it.
+WITH confirmed AS (DELETE FROM outbox_group WHERE id = ANY ($1))
+UPDATE notification SET queued_at = now() WHERE id = ANY ($2) AND queued_at IS NOT NULL
+
+-- on_bus_before --
+-- What was queued in a lane before a moment and is not final, a page after a key. Never looks
+-- past the oldest unconfirmed group: what is in the outbox is not lost.
+SELECT id, sequence, status, queued_at,
+       CASE status WHEN 'queued' THEN true
+                   WHEN 'processing' THEN lease_until < now()
+                   WHEN 'retrying' THEN next_retry_at < now() - make_interval(secs => $4)
+        END AS idle
+  FROM notification
+ WHERE channel = $1 AND priority = $2
+   AND queued_at < least($3, (SELECT min(created_at) FROM outbox_group) - make_interval(secs => $4))
+   AND (queued_at, id) > ($5, $6)
+ ORDER BY queued_at, id LIMIT $7
+
+-- requeue --
+-- Only rows that stand as they were seen, and never one with a live lease. The new sequence
+-- breaks the fence of whoever held an expired one.
+WITH requeued AS (
+  UPDATE notification n
+     SET status = CASE n.status WHEN 'processing' THEN 'queued' ELSE n.status END,
+         sequence = n.sequence + 1, queued_at = now(), updated_at = now(),
+         lease_until = NULL, lease_owner = NULL
+    FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS seen (id, sequence, why)
+   WHERE n.id = ANY ($2) AND n.id = seen.id AND n.sequence = seen.sequence
+     AND n.queued_at IS NOT NULL
+     AND (n.status <> 'processing' OR n.lease_until < now())
+  RETURNING NEW.*, OLD.status AS was, seen.why
+), traced AS (
+  INSERT INTO notification_event (notification_id, sequence, event, details)
+  SELECT id, sequence, 'requeued', jsonb_build_object('why', why, 'was', was) FROM requeued
+), grouped AS (
+  INSERT INTO outbox_group (id, notification_ids, created_at)
+  SELECT $1, array_agg(id), now() FROM requeued HAVING count(*) > 0
+)
+SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, correlation_id,
+       traceparent, batch_id, failure_class, provider, was, why
+  FROM requeued
+
+-- standings --
+SELECT id, sequence, status, attempts, max_attempts, queued_at IS NOT NULL AS on_bus,
+       extract(epoch FROM lease_until - now())::float8 AS lease_seconds,
+       extract(epoch FROM now() - updated_at)::float8 AS untouched_seconds
+  FROM notification WHERE id = ANY ($1)
+
+-- fail_poisoned --
+-- Checks again what made it poison; state, history and dead letter commit together.
+WITH failed AS (
+  UPDATE notification
+     SET status = 'failed', sequence = sequence + 1, queued_at = NULL, due_at = NULL,
+         lease_until = NULL, lease_owner = NULL, next_retry_at = NULL,
+         failure_class = 'poison', failure_reason = $2, failed_at = now(), updated_at = now()
+   WHERE id = ANY ($1)
+     AND ((status = 'processing' AND lease_until < now())
+          OR (status IN :claimable AND queued_at IS NOT NULL AND attempts >= max_attempts))
+  RETURNING *
+), traced AS (
+  INSERT INTO notification_event (notification_id, sequence, event, details)
+  SELECT id, sequence, 'failed',
+         jsonb_build_object('attempt', attempts, 'outcome', failure_class)
+    FROM failed
+), lettered AS (
+  INSERT INTO dead_letter (notification_id, sequence, tenant, channel, priority, attempts,
+                           failure_class, reason, created_at)
+  SELECT id, sequence, tenant, channel, priority, attempts, failure_class, failure_reason, now()
+    FROM failed
+)
+SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, correlation_id,
+       batch_id, failure_class, provider
+  FROM failed
+
+-- letters_of --
+SELECT d.*, n.correlation_id, n.traceparent, n.batch_id, n.provider
+  FROM (SELECT * FROM dead_letter
+         WHERE notification_id = ANY ($1) AND published_at IS NULL) d
+  LEFT JOIN notification n ON n.id = d.notification_id
+ ORDER BY d.id
+
+-- late_letters --
+SELECT d.*, n.correlation_id, n.traceparent, n.batch_id, n.provider
+  FROM (SELECT * FROM dead_letter
+         WHERE published_at IS NULL AND created_at < now() - make_interval(secs => $1)
+         ORDER BY created_at LIMIT $2) d
+  LEFT JOIN notification n ON n.id = d.notification_id
+ ORDER BY d.id
+
+-- stamp_published --
+UPDATE dead_letter SET published_at = now()
+ WHERE id = ANY ($1) AND published_at IS NULL
+RETURNING failure_class
+
+-- limit_lock_wait --
+-- Attaching a partition waits for whoever uses the default one, and everyone then waits
+-- behind it: better to give up and come again.
+SELECT set_config('lock_timeout', '4s', true)
+
+-- make_partitions --
+SELECT tocsin_make_partitions(now(), $1)
+
+-- default_partition_rows --
+SELECT (SELECT count(*) FROM notification_default) AS notification,
+       (SELECT count(*) FROM notification_event_default) AS notification_event
+
+-- prune_idempotency_keys --
+DELETE FROM idempotency_key
+ WHERE id = ANY (ARRAY(SELECT id FROM idempotency_key WHERE expires_at < now()
+                        ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+RETURNING 1
+
+-- backlog --
+SELECT (SELECT count(*) FROM (SELECT FROM notification
+                               WHERE due_at <= now() LIMIT $1) d) AS due,
+       (SELECT count(*) FROM (SELECT FROM notification
+                               WHERE due_at IS NOT NULL LIMIT $1) w) AS waiting,
+       (SELECT count(*) FROM (SELECT FROM outbox_group LIMIT $1) g) AS outbox_groups

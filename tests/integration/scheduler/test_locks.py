@@ -1,0 +1,170 @@
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest_asyncio
+from prometheus_client import CollectorRegistry
+
+from ops.runtime import ledger as ledgers
+from ops.runtime.ledger import Ledger
+from scheduler.jobs import JobName
+from scheduler.locks import Locks
+from scheduler.metrics import Metrics
+from tests.integration.scheduler.running import running
+from tests.waiting import until
+
+MakeLocks = Callable[[], Locks]
+
+
+@pytest_asyncio.fixture
+async def make_locks(dsn: str) -> AsyncIterator[MakeLocks]:
+    """Make the locks of one more scheduler, each with metrics of its own."""
+    async with AsyncExitStack() as stack:
+
+        def make() -> Locks:
+            locks = Locks(dsn, Metrics(CollectorRegistry()).job_held)
+            stack.push_async_callback(locks.close)
+            return locks
+
+        yield make
+
+
+async def kill_holders(ledger: Ledger) -> int:
+    """End every session that holds an advisory lock, as a failover does."""
+    rows = await ledger.fetch(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks"
+        " WHERE locktype = 'advisory' AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return len(rows)
+
+
+async def test_a_job_is_held_by_one_of_two_schedulers(make_locks: MakeLocks):
+    one, other = make_locks(), make_locks()
+
+    assert await one.hold(JobName.RELEASE)
+    assert not await other.hold(JobName.RELEASE)
+    assert await one.hold(JobName.RELEASE), "asking again keeps it"
+    assert await other.hold(JobName.OUTBOX), "jobs are held each for itself"
+
+
+async def test_every_job_has_a_lock_of_its_own(make_locks: MakeLocks):
+    one, other = make_locks(), make_locks()
+    for job in JobName:
+        assert await one.hold(job)
+
+    assert one.held == frozenset(JobName)
+    assert not any([await other.hold(job) for job in JobName])
+
+
+async def test_a_scheduler_that_stops_hands_its_jobs_over(make_locks: MakeLocks):
+    one, other = make_locks(), make_locks()
+    assert await one.hold(JobName.RELEASE)
+
+    await one.close()
+
+    assert one.held == frozenset()
+    await until(lambda: other.hold(JobName.RELEASE))
+
+
+async def test_a_holder_whose_connection_is_killed_knows_and_the_job_moves(
+    make_locks: MakeLocks, ledger: Ledger
+):
+    one, other = make_locks(), make_locks()
+    assert await one.hold(JobName.RELEASE)
+
+    assert await kill_holders(ledger) == 1
+
+    await until(lambda: not one.held)
+    await until(lambda: other.hold(JobName.RELEASE))
+    assert not await one.hold(JobName.RELEASE), "it came back too late"
+
+
+async def test_a_job_runs_in_one_scheduler_and_goes_on_in_the_other_when_its_lock_is_lost(
+    make_locks: MakeLocks,
+):
+    one, other = make_locks(), make_locks()
+    steps: Counter[str] = Counter()
+
+    async def step_of_one() -> None:
+        steps["one"] += 1
+
+    async def step_of_other() -> None:
+        steps["other"] += 1
+
+    async with running(step_of_one, holder=one):
+        await until(lambda: steps["one"] > 5)
+        async with running(step_of_other, holder=other):
+            await until(lambda: steps["one"] > 50)
+            assert steps["other"] == 0
+            await one.close()
+            assert await other.hold(JobName.RELEASE)
+            seen = steps["one"]
+            await until(lambda: steps["other"] > 50)
+            assert steps["one"] <= seen + 1
+
+
+class Wire:
+    """A connection to the ledger that can go silent, as when a cable is cut."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(65536):
+            await self.open.wait()
+            writer.write(data)
+        writer.close()
+
+
+@asynccontextmanager
+async def wired(dsn: str) -> AsyncIterator[tuple[Wire, str]]:
+    """Lead to the ledger over a wire of the test's own."""
+    address = urlsplit(dsn)
+    wire = Wire()
+    ends: list[asyncio.Task[None]] = []
+
+    async def connect(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there, back = await asyncio.open_connection(address.hostname, address.port)
+        ends.append(asyncio.create_task(wire.carry(reader, back)))
+        ends.append(asyncio.create_task(wire.carry(there, writer)))
+
+    async with await asyncio.start_server(connect, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        host = address.netloc.rpartition("@")[0] + f"@127.0.0.1:{port}"
+        yield wire, address._replace(netloc=host).geturl()
+        wire.open.set()
+    await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def test_a_holder_that_hears_nothing_from_the_ledger_gives_its_jobs_up(dsn: str):
+    registry = CollectorRegistry()
+    series = "tocsin_scheduler_job_held", {"job": "release"}
+    async with wired(dsn) as (wire, address):
+        locks = Locks(address, Metrics(registry).job_held)
+        assert await locks.hold(JobName.RELEASE)
+        assert registry.get_sample_value(*series) == 1
+
+        wire.open.clear()
+        await until(lambda: _is_away(locks), 10)
+
+        assert locks.held == frozenset()
+        assert registry.get_sample_value(*series) == 0
+        wire.open.set()
+        await until(lambda: locks.hold(JobName.RELEASE))
+        await locks.close()
+
+
+async def _is_away(locks: Locks) -> bool:
+    try:
+        await locks.hold(JobName.RELEASE)
+    except ledgers.AWAY:
+        return True
+    return False

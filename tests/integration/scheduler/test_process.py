@@ -1,0 +1,162 @@
+import asyncio
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+
+from contracts import subjects
+from contracts.mesh import ServiceCondition, ServiceState
+from ops.embedded import ports
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from scheduler.jobs import JobName
+from tests.integration.factories import seed_notifications
+from tests.integration.scheduler.seeds import (
+    DUE,
+    PENDING,
+    add_group,
+    ids_on_bus,
+    shape,
+    stored,
+)
+from tests.waiting import until
+
+
+class Scheduler:
+    """A scheduler as a process of its own."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self._address = f"http://127.0.0.1:{port}"
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(self._address + path) as answer,
+        ):
+            return answer.status, await answer.text()
+
+    async def is_ready(self) -> bool:
+        try:
+            return (await self.get("/healthz/ready"))[0] == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def holds(self, job: str) -> bool:
+        _, text = await self.get("/metrics")
+        return f'tocsin_scheduler_job_held{{job="{job}"}} 1.0' in text
+
+
+StartScheduler = Callable[[], Awaitable[Scheduler]]
+
+
+@asynccontextmanager
+async def started(environment: dict[str, str]) -> AsyncIterator[Scheduler]:
+    [port] = ports.choose(1)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "scheduler",
+        env={**environment, "TOCSIN_SCHEDULER_METRICS_PORT": str(port)},
+    )
+    try:
+        scheduler = Scheduler(process, port)
+        await until(scheduler.is_ready, 20)
+        yield scheduler
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest_asyncio.fixture
+async def start(
+    environment: dict[str, str], bare_bus: Bus
+) -> AsyncIterator[StartScheduler]:
+    """Start schedulers on a bus that has no streams: they make them."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> Scheduler:
+            return await stack.enter_async_context(started(environment))
+
+        yield start
+
+
+async def test_a_scheduler_does_its_work_tells_the_mesh_and_drains(
+    start: StartScheduler, ledger: Ledger, bare_bus: Bus
+):
+    states = await bare_bus.nc.subscribe(subjects.mesh_state("scheduler", "*"))
+    due, late = await seed_notifications(ledger, None, 2)
+    await shape(ledger, [due], PENDING, DUE)
+    await add_group(ledger, [late])
+    scheduler = await start()
+
+    await until(lambda: _is(ids_on_bus(bare_bus), {due: 1, late: 1}))
+    state = await _state_with(states, "outbox_groups")
+    scheduler.process.terminate()
+
+    assert await asyncio.wait_for(scheduler.process.wait(), 8) == 0
+    assert state.condition == ServiceCondition.READY
+    assert state.gauges["jobs_held"] == len(JobName)
+    assert state.gauges.keys() == {
+        "jobs_held",
+        "due_notifications",
+        "waiting_notifications",
+        "outbox_groups",
+    }
+
+
+async def test_when_one_of_two_is_killed_the_other_takes_over(
+    start: StartScheduler, ledger: Ledger, bare_bus: Bus
+):
+    one, other = await start(), await start()
+    assert await one.holds("release")
+    assert not await other.holds("release")
+
+    one.process.kill()
+    ids = await seed_notifications(ledger, None, 200)
+    await shape(ledger, ids, PENDING, DUE)
+
+    await until(lambda: _is(stored(bare_bus), 200), 10)
+    assert await other.holds("release")
+    assert await ids_on_bus(bare_bus) == dict.fromkeys(ids, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOCSIN_SCHEDULER_RELEASE_PAGE", "0"),
+        ("TOCSIN_SCHEDULER_RECONCILE_MARGIN_SECONDS", "5"),
+    ],
+)
+async def test_a_wrong_setting_is_named_and_nothing_starts(
+    environment: dict[str, str], name: str, value: str
+):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "scheduler",
+        env={**environment, name: value},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 2
+    assert name in errors.decode()
+
+
+async def _state_with(states, gauge: str) -> ServiceState:
+    while True:
+        message = await states.next_msg(8)
+        state = msgspec.json.decode(message.data, type=ServiceState)
+        if gauge in state.gauges and state.gauges["jobs_held"] == len(JobName):
+            return state
+
+
+async def _is(awaitable: Awaitable[object], value: object) -> bool:
+    return bool(await awaitable == value)
