@@ -7,8 +7,9 @@ import asyncpg
 
 from contracts.ids import new_id
 from contracts.lifecycle import Status
+from ops.runtime.ledger import Connection
 
-Executor: TypeAlias = "asyncpg.Connection[Any] | asyncpg.Pool[Any]"
+Executor: TypeAlias = "asyncpg.Connection[Any] | asyncpg.Pool[Any] | Connection"
 
 
 def notification(**changes: Any) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def notification(**changes: Any) -> dict[str, Any]:
 
 
 async def insert(
-    executor: "Executor", table: str = "notification", **columns: Any
+    executor: Executor, table: str = "notification", **columns: Any
 ) -> None:
     """Insert one row as it is."""
     places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))

@@ -45,7 +45,9 @@ async def database_made(servers: Stack, template: str) -> AsyncIterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     connection = await asyncpg.connect(servers.postgres_dsn)
     try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        await connection.execute(
+            f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+        )
         yield servers.postgres_dsn.rpartition("/")[0] + f"/{name}"
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:

@@ -35,9 +35,7 @@ async def answers(ledger: Ledger) -> bool:
     return True
 
 
-async def test_a_statement_that_collided_is_run_again(
-    ledger: Ledger, dsn: str
-) -> None:
+async def test_a_statement_that_collided_is_run_again(ledger: Ledger, dsn: str) -> None:
     first, second = notification(), notification()
     for row in (first, second):
         await insert(ledger.pool, **row)
@@ -80,11 +78,13 @@ async def test_a_statement_that_is_wrong_is_not_run_again(ledger: Ledger) -> Non
 
 
 async def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError):
+    async def fail_midway() -> None:
         async with ledger.transaction() as connection:
             await insert(connection, **notification())
             raise RuntimeError
 
+    with pytest.raises(RuntimeError):
+        await fail_midway()
     assert await ledger.pool.fetchval("SELECT count(*) FROM notification") == 0
 
 

@@ -232,9 +232,7 @@ async def test_partitions_that_exist_are_left_alone(ledger: Ledger) -> None:
 async def test_schedulers_that_make_partitions_at_once_take_turns(
     ledger: Ledger,
 ) -> None:
-    made = await asyncio.gather(
-        *(make_partitions(ledger, MONDAY, 3) for _ in range(4))
-    )
+    made = await asyncio.gather(*(make_partitions(ledger, MONDAY, 3) for _ in range(4)))
 
     assert sorted(made) == [0, 0, 0, 6]
 
@@ -291,7 +289,7 @@ async def test_postgres_and_python_agree_on_the_time_in_an_id(ledger: Ledger) ->
     moment = datetime(2031, 1, 6, 3, 4, 5, 678_999, tzinfo=UTC)
     id_ = new_id()
 
-    lowest, time = await ledger.pool.fetchrow(
+    ((lowest, time),) = await ledger.fetch(
         "SELECT tocsin_lowest_id_at($1), uuid_extract_timestamp($2)", moment, id_
     )
 

@@ -2,6 +2,7 @@ import asyncio
 
 import nats
 import pytest
+from nats.aio.client import Client
 
 from contracts.channels import LANES
 from contracts.messages import MESSAGE_ID_HEADER
@@ -170,5 +171,6 @@ async def test_a_server_killed_midway_costs_nothing_once_the_group_is_sent_again
     assert await stored(bus) == len(outgoing)
 
 
-async def _some_stored(other: nats.NATS) -> bool:
-    return (await other.jetstream().stream_info(NOTIFY.name)).state.messages > 0
+async def _some_stored(other: Client) -> bool:
+    info = await other.jetstream().stream_info(NOTIFY.name)
+    return bool(info.state.messages)

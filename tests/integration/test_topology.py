@@ -20,7 +20,8 @@ async def stream(bus: Bus, which: Stream) -> StreamInfo:
 
 
 async def sms_high(bus: Bus) -> ConsumerInfo:
-    return await bus.js.consumer_info(NOTIFY.name, SMS_HIGH.name)
+    info: ConsumerInfo = await bus.js.consumer_info(NOTIFY.name, SMS_HIGH.name)
+    return info
 
 
 async def test_a_fresh_bus_gets_every_stream_and_consumer(bare_bus: Bus) -> None:
@@ -64,7 +65,9 @@ async def test_two_that_start_at_once_agree(bare_bus: Bus) -> None:
 async def test_a_limit_somebody_set_is_taken_back(bus: Bus) -> None:
     wanted = (await stream(bus, STATUS)).config
     await bus.js.update_stream(
-        wanted.evolve(max_age=60.0, duplicate_window=60.0, max_msgs=77, max_bytes=1 << 20)
+        wanted.evolve(
+            max_age=60.0, duplicate_window=60.0, max_msgs=77, max_bytes=1 << 20
+        )
     )
 
     assert await topology.ensure(bus.js) == [Change("STATUS", "updated")]
