@@ -110,7 +110,7 @@ $make$;
 
 CREATE FUNCTION tocsin_lowest_id_at(moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE AS $lowest$
-  SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+  SELECT (lpad(to_hex(trunc(extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $lowest$;
 
 SELECT tocsin_make_partitions(now() - interval '7 days', 6);

@@ -107,8 +107,10 @@ async def open_bus(
         yield bus
     finally:
         closing = True
-        connecting.cancel()
-        await asyncio.gather(connecting, return_exceptions=True)
+        # Again and again: wait_for loses a cancellation that comes together with an answer.
+        while not connecting.done():
+            connecting.cancel()
+            await asyncio.wait({connecting}, timeout=0.1)
         if bus.nc.is_connected:
             try:
                 await bus.nc.flush(_FLUSH_SECONDS)

@@ -20,6 +20,7 @@ from ops.runtime.version import version
 log = structlog.stdlib.get_logger()
 
 PERIOD_SECONDS = 1.0
+_GOODBYE_SECONDS = 1.0
 
 
 class Readings(msgspec.Struct, kw_only=True):
@@ -66,8 +67,9 @@ class Heartbeat:
         await self._publish()
         if registration is not None:
             try:
-                await registration.stop()
-            except nats.errors.Error as error:
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await registration.stop()
+            except (nats.errors.Error, TimeoutError) as error:
                 log.info("micro.stop_failed", error=repr(error))
 
     async def _register(

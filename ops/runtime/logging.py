@@ -1,8 +1,10 @@
 """Structured logs: JSON for machines, colours on a terminal, never personal data."""
 
 import logging
+import re
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import structlog
@@ -34,6 +36,36 @@ def drop_personal_data(
     return event
 
 
+def write_exception(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Write an exception as its plain trace: no variables, and not the row that Postgres shows."""
+    exc_info = event.pop("exc_info", None)
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    if isinstance(error, BaseException):
+        text = "".join(traceback.format_exception(error))
+        for detail in _details(error, set()):
+            text = detail.sub("[not logged]", text)
+        event["exception"] = text.rstrip()
+    return event
+
+
+def _details(error: BaseException, seen: set[int]) -> Iterator[re.Pattern[str]]:
+    """Find the details of a Postgres error, as written in a trace, in all that led to it."""
+    if id(error) in seen:
+        return
+    seen.add(id(error))
+    if isinstance(detail := getattr(error, "detail", None), str):
+        # A group's members are indented, every line of them.
+        yield re.compile(r"\n[ |]*".join(re.escape(p) for p in detail.split("\n")))
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for cause in (error.__cause__, error.__context__, *members):
+        if cause is not None:
+            yield from _details(cause, seen)
+
+
 def configure(settings: MeshSettings, service: str, instance: str) -> None:
     """Send structlog's and the standard library's records to stderr in one format."""
     pretty = settings.log_format == "pretty" or (
@@ -55,13 +87,10 @@ def configure(settings: MeshSettings, service: str, instance: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    renderers: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if pretty
-        else [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
+        else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -69,7 +98,8 @@ def configure(settings: MeshSettings, service: str, instance: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *renderers,
+                write_exception,
+                renderer,
             ],
         )
     )

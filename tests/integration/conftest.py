@@ -45,7 +45,9 @@ async def database_made(servers: Stack, template: str) -> AsyncIterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     connection = await asyncpg.connect(servers.postgres_dsn)
     try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await connection.execute(
+            f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+        )
         yield servers.postgres_dsn.rpartition("/")[0] + f"/{name}"
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
@@ -107,9 +109,7 @@ def environment(dsn: str, nats_url: str, redis_url: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def settings(dsn: str, nats_url: str, redis_url: str) -> MeshSettings:
-    """What every service shares, on the test's own servers."""
+def mesh_settings(dsn: str, nats_url: str, redis_url: str) -> MeshSettings:
     return MeshSettings.model_validate(
         {
             "postgres_dsn": dsn,
@@ -120,16 +120,24 @@ def settings(dsn: str, nats_url: str, redis_url: str) -> MeshSettings:
     )
 
 
+@pytest.fixture
+def settings(dsn: str, nats_url: str, redis_url: str) -> MeshSettings:
+    """What every service shares, on the test's own servers."""
+    return mesh_settings(dsn, nats_url, redis_url)
+
+
 @pytest_asyncio.fixture
-async def ledger(settings: MeshSettings) -> AsyncIterator[Ledger]:
+async def ledger(dsn: str, servers: Stack) -> AsyncIterator[Ledger]:
     """A pool on the test's own ledger, and the declared tables bound to it."""
+    settings = mesh_settings(dsn, servers.nats_url, servers.redis_url)
     async with open_ledger(settings) as ledger:
         yield ledger
 
 
 @pytest_asyncio.fixture
-async def bare_bus(settings: MeshSettings) -> AsyncIterator[Bus]:
+async def bare_bus(nats_url: str, servers: Stack) -> AsyncIterator[Bus]:
     """A connection to the test's own bus, which has no stream yet."""
+    settings = mesh_settings(servers.postgres_dsn, nats_url, servers.redis_url)
     lost: list[str] = []
     async with open_bus(settings, "test", lost.append) as bus:
         await bus.connected.wait()
@@ -145,7 +153,8 @@ async def bus(bare_bus: Bus) -> Bus:
 
 
 @pytest_asyncio.fixture
-async def redis(settings: MeshSettings) -> AsyncIterator[Redis]:
+async def redis(servers: Stack, redis_url: str) -> AsyncIterator[Redis]:
     """A client of the session's Valkey, emptied."""
+    settings = mesh_settings(servers.postgres_dsn, servers.nats_url, redis_url)
     async with open_redis(settings) as client:
         yield client

@@ -1,0 +1,151 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from contracts.settings import MeshSettings
+from contracts.tables import Batch
+from ops.runtime import ledger as ledgers
+from ops.runtime.ledger import Ledger, open_ledger
+from tests.integration.conftest import mesh_settings
+from tests.rows import insert, notification
+from tests.servers import Source, Stack
+from tests.waiting import until
+
+
+@pytest_asyncio.fixture
+async def own(tmp_path: Path, server_source: Source) -> AsyncIterator[Stack]:
+    """Servers of the test's own, to crash."""
+    async with server_source.stack(tmp_path) as running:
+        yield running
+
+
+def settings_of(own: Stack) -> MeshSettings:
+    return mesh_settings(own.postgres_dsn, own.nats_url, own.redis_url)
+
+
+async def answers(ledger: Ledger) -> bool:
+    try:
+        await ledger.check()
+    except ledgers.AWAY:
+        return False
+    return True
+
+
+async def test_a_statement_that_collided_is_run_again(ledger: Ledger, dsn: str) -> None:
+    first, second = notification(), notification()
+    for row in (first, second):
+        await insert(ledger.pool, **row)
+    lock = "UPDATE notification SET attempts = attempts + 1 WHERE id = $1"
+    other = await asyncpg.connect(dsn)
+    # The one whose patience ends first notices the deadlock and is rolled back: not ours.
+    await other.execute("SET deadlock_timeout = '60s'")
+    async with other.transaction():
+        await other.execute(lock, first["id"])
+        # Locks the second row, then waits for the first.
+        fetching = asyncio.create_task(
+            ledger.fetch(
+                "WITH one AS MATERIALIZED"
+                " (SELECT id FROM notification WHERE id = $1 FOR UPDATE)"
+                " SELECT n.id FROM notification n"
+                " WHERE n.id = $2 AND EXISTS (SELECT FROM one) FOR UPDATE",
+                second["id"],
+                first["id"],
+            )
+        )
+        await until(lambda: _someone_waits(ledger))
+        await other.execute(lock, second["id"])
+    await other.close()
+
+    assert [row["id"] for row in await fetching] == [first["id"]]
+
+
+async def _someone_waits(ledger: Ledger) -> bool:
+    return bool(
+        await ledger.pool.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    )
+
+
+async def test_a_statement_that_is_wrong_is_not_run_again(ledger: Ledger) -> None:
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await ledger.fetch("SELECT * FROM nowhere")
+
+
+async def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
+    async def fail_midway() -> None:
+        async with ledger.transaction() as connection:
+            await insert(connection, **notification())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail_midway()
+    assert await ledger.pool.fetchval("SELECT count(*) FROM notification") == 0
+
+
+async def test_the_declared_tables_use_the_same_pool(ledger: Ledger) -> None:
+    assert await Batch.count() == 0
+
+
+async def test_a_ledger_opens_without_its_server(own: Stack) -> None:
+    await own.postgres.crash()
+
+    async with asyncio.timeout(1), open_ledger(settings_of(own)) as ledger:
+        with pytest.raises(ledgers.AWAY):
+            await ledger.check()
+
+
+async def test_a_frozen_server_delays_neither_opening_nor_the_check_nor_closing(
+    own: Stack,
+) -> None:
+    own.postgres.pause()
+    try:
+        async with asyncio.timeout(8):
+            async with asyncio.timeout(0.5):
+                opening = open_ledger(settings_of(own))
+                ledger = await opening.__aenter__()
+            with pytest.raises(ledgers.AWAY):
+                async with asyncio.timeout(2):
+                    await ledger.check()
+            await opening.__aexit__(None, None, None)
+    finally:
+        own.postgres.resume()
+
+
+async def test_a_killed_server_is_away_and_comes_back(own: Stack) -> None:
+    async with open_ledger(settings_of(own)) as ledger:
+        await ledger.check()
+        running = asyncio.create_task(ledger.fetch("SELECT pg_sleep(30)"))
+        await until(lambda: _someone_sleeps(ledger))
+
+        await own.postgres.crash()
+        with pytest.raises(ledgers.AWAY):
+            await running
+        assert not await answers(ledger)
+
+        await own.postgres.start()
+        await until(lambda: answers(ledger))
+
+
+async def _someone_sleeps(ledger: Ledger) -> bool:
+    return bool(
+        await ledger.pool.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        )
+    )
+
+
+async def test_a_server_that_is_told_to_stop_counts_as_away(own: Stack) -> None:
+    async with open_ledger(settings_of(own)) as ledger:
+        await ledger.check()
+        running = asyncio.create_task(ledger.fetch("SELECT pg_sleep(30)"))
+        await until(lambda: _someone_sleeps(ledger))
+
+        await own.postgres.stop()
+        with pytest.raises(ledgers.AWAY):
+            await running
