@@ -25,7 +25,9 @@ from ops.runtime.service import Service
 
 log = structlog.stdlib.get_logger()
 
-#: Of the time to drain, what the intake keeps for itself after the last request.
+#: Of the time to drain: what clients have to finish their uploads, and what the intake
+#: keeps for itself after the last answer.
+_CLIENT_SHARE = 0.3
 _INTAKE_SHARE = 0.4
 
 #: Served without Quart (docs/adr/0005).
@@ -117,7 +119,7 @@ class Gateway:
             await serve(
                 self.front,
                 listener,
-                self._service.stopping,
+                self._stopped,
                 drain_seconds * (1 - _INTAKE_SHARE),
             )
             async with asyncio.timeout(drain_seconds * _INTAKE_SHARE):
@@ -133,6 +135,11 @@ class Gateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stopped(self) -> None:
+        """Return when the service is told to stop; clients then have to hurry."""
+        await self._service.stopping.wait()
+        self.front.patience.end_within(self._settings.drain_seconds * _CLIENT_SHARE)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """Stop the service when a loop that should outlive every error has not."""

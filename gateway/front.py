@@ -19,7 +19,7 @@ from gateway.bodies import refuse_declared
 from gateway.door import Door, open_call, response_headers
 from gateway.errors import ClientGone
 from gateway.routing import Answer, Call, Route
-from gateway.upload import Upload
+from gateway.upload import Patience, Upload
 
 
 class Front:
@@ -31,6 +31,7 @@ class Front:
         self._door = door
         self._quart = quart
         self._direct = {(route.method, route.path): route for route in direct}
+        self.patience = Patience()
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -39,7 +40,7 @@ class Front:
         if scope["type"] != "http":
             await self._quart(scope, receive, send)
             return
-        upload = Upload(receive)
+        upload = Upload(receive, self.patience)
         route = self._direct.get((scope["method"], scope["path"]))
         if route is None:
             await self._quart(scope, upload.receive, upload.then_finish(send))

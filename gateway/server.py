@@ -1,8 +1,8 @@
 """The HTTP server: one socket, HTTP/1.1 and h2c."""
 
-import asyncio
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 
 from hypercorn.asyncio import serve as serve_hypercorn
 from hypercorn.config import Config
@@ -34,10 +34,10 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(
     app: ASGIFramework,
     listener: socket.socket,
-    stopping: asyncio.Event,
+    stopped: Callable[[], Awaitable[None]],
     drain_seconds: float,
 ) -> None:
-    """Serve until told to stop, and then until requests in flight are answered.
+    """Serve until ``stopped`` returns, and then until requests in flight are answered.
 
     Past ``drain_seconds`` the rest is cut off. Takes over and closes the listener.
     """
@@ -52,4 +52,4 @@ async def serve(
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)
-    await serve_hypercorn(app, config, shutdown_trigger=stopping.wait, mode="asgi")
+    await serve_hypercorn(app, config, shutdown_trigger=stopped, mode="asgi")

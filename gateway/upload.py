@@ -1,6 +1,8 @@
-"""The body of one request on its way in."""
+"""The bodies of requests on their way in."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from hypercorn.typing import (
     ASGIReceiveCallable,
@@ -22,56 +24,77 @@ _LINGER_SECONDS = 5.0
 _LINGER_BYTES = 64 << 20
 
 
+class Patience:
+    """How long the gateway waits for its clients: less when it has to stop."""
+
+    def __init__(self) -> None:
+        self._waits: set[asyncio.Timeout] = set()
+        self._end = float("inf")
+
+    def end_within(self, seconds: float) -> None:
+        """Let no wait, present or future, last longer than this from now on."""
+        self._end = asyncio.get_running_loop().time() + seconds
+        for wait in self._waits:
+            wait.reschedule(min(wait.when() or self._end, self._end))
+
+    @asynccontextmanager
+    async def at_most(self, seconds: float) -> AsyncIterator[None]:
+        """Wait for a client; TimeoutError when it takes longer."""
+        until = min(asyncio.get_running_loop().time() + seconds, self._end)
+        async with asyncio.timeout_at(until) as wait:
+            self._waits.add(wait)
+            try:
+                yield
+            finally:
+                self._waits.discard(wait)
+
+
 class Upload:
-    """Knows whether the whole body has come in, whoever reads it."""
+    """One body. Knows whether all of it has come in, whoever reads it."""
 
-    __slots__ = ("_receive", "ended", "is_over", "received_bytes")
+    __slots__ = ("_ended", "_patience", "_receive", "is_over", "received_bytes")
 
-    def __init__(self, receive: ASGIReceiveCallable) -> None:
+    def __init__(self, receive: ASGIReceiveCallable, patience: Patience) -> None:
         self._receive = receive
+        self._patience = patience
+        self._ended: asyncio.Event | None = None
         self.received_bytes = 0
         self.is_over = False
-        self.ended: asyncio.Event | None = None
 
     async def receive(self) -> ASGIReceiveEvent:
         """Pass on the next event."""
         event = await self._receive()
         if event["type"] == "http.request":
             self.received_bytes += len(event["body"])
-            is_over = not event["more_body"] or self.received_bytes > _LINGER_BYTES
+            self.is_over = not event["more_body"] or self.received_bytes > _LINGER_BYTES
         else:
-            is_over = True
-        if is_over:
             self.is_over = True
-            if self.ended is not None:
-                self.ended.set()
+        if self.is_over and self._ended is not None:
+            self._ended.set()
         return event
 
     async def read(self, at_most_bytes: int) -> bytes:
         """Return the whole body; ``payload-too-large`` as soon as it is too long."""
+        chunks: list[bytes] = []
         try:
-            async with asyncio.timeout(_READ_SECONDS):
-                return await self._read(at_most_bytes)
+            async with self._patience.at_most(_READ_SECONDS):
+                while not self.is_over:
+                    event = await self.receive()
+                    if event["type"] != "http.request":
+                        raise ClientGone
+                    chunks.append(event["body"])
+                    if self.received_bytes > at_most_bytes:
+                        raise too_large(at_most_bytes)
         except TimeoutError:
             raise Refusal(
                 ProblemType.BAD_REQUEST, "the body did not arrive in time"
             ) from None
-
-    async def _read(self, at_most_bytes: int) -> bytes:
-        chunks: list[bytes] = []
-        while not self.is_over:
-            event = await self.receive()
-            if event["type"] != "http.request":
-                raise ClientGone
-            chunks.append(event["body"])
-            if self.received_bytes > at_most_bytes:
-                raise too_large(at_most_bytes)
         return b"".join(chunks)
 
     async def discard(self) -> None:
         """Read on until the client has sent everything, or enough."""
         try:
-            async with asyncio.timeout(_LINGER_SECONDS):
+            async with self._patience.at_most(_LINGER_SECONDS):
                 while not self.is_over:
                     await self.receive()
         except TimeoutError:
@@ -83,12 +106,15 @@ class Upload:
         async def finish(event: ASGISendEvent) -> None:
             is_last = event["type"] == "http.response.body" and not event["more_body"]
             if is_last and not self.is_over:
-                self.ended = asyncio.Event()
-                try:
-                    async with asyncio.timeout(_LINGER_SECONDS):
-                        await self.ended.wait()
-                except TimeoutError:
-                    pass
+                await self._wait_for_the_end()
             await send(event)
 
         return finish
+
+    async def _wait_for_the_end(self) -> None:
+        self._ended = asyncio.Event()
+        try:
+            async with self._patience.at_most(_LINGER_SECONDS):
+                await self._ended.wait()
+        except TimeoutError:
+            pass

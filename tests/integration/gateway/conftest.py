@@ -1,0 +1,32 @@
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from contracts.settings import MeshSettings
+from gateway.app import DIRECT
+from gateway.routing import RouteName
+from ops.runtime.bus import Bus
+from tests.integration.gateway.gateways import RunningGateway, running_gateway
+
+
+@pytest_asyncio.fixture
+async def gateway(settings: MeshSettings, bus: Bus) -> AsyncIterator[RunningGateway]:
+    """A gateway as it is shipped, without keys, on the test's own servers."""
+    async with running_gateway(settings) as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=["direct", "quart"])
+def direct(request: pytest.FixtureRequest) -> frozenset[RouteName]:
+    """Which routes do without Quart: what holds must hold either way."""
+    return DIRECT if request.param == "direct" else frozenset()
+
+
+@pytest_asyncio.fixture
+async def either_gateway(
+    settings: MeshSettings, bus: Bus, direct: frozenset[RouteName]
+) -> AsyncIterator[RunningGateway]:
+    """A gateway with the direct way, and one where everything goes through Quart."""
+    async with running_gateway(settings, direct=direct) as gateway:
+        yield gateway
