@@ -117,4 +117,7 @@ async def open_bus(
             except nats.errors.Error as error:
                 log.warning("bus.flush_failed", error=repr(error))
         if not bus.nc.is_closed:
-            await bus.nc.close()
+            try:
+                await bus.nc.close()
+            except OSError as error:  # the client trips over a connection that is gone
+                log.info("bus.close_failed", error=repr(error))
