@@ -53,8 +53,8 @@ class Claims:
     async def claim(self, group: Sequence[Holding]) -> list[Holding]:
         """Claim what may be sent now and return it.
 
-        While the ledger is away the group is kept, and tried again, until the service is
-        told to stop; then all of it is put back.
+        While the ledger is away the group is kept, and tried again, until it is back or
+        the service is told to stop.
         """
         # Two messages may name one notification: the first gets the claim, the other is
         # answered as if it were somebody else's.
@@ -65,10 +65,9 @@ class Claims:
         try:
             claims, asked_at = await self._ask_until_answered(list(first))
         except _Stopped:
-            await self._put_back(group, 0.0)
             return []
         except BaseException:
-            await self._put_back(group, _AFTER_FAILURE_SECONDS)
+            await self.put_back(group, _AFTER_FAILURE_SECONDS)
             raise
         claimed = []
         for claim in claims:
@@ -122,14 +121,17 @@ class Claims:
                 for change in (await self._store.give_up(to_fail) if to_fail else [])
             }
         except BaseException:
-            await self._put_back(unclaimed, _AFTER_FAILURE_SECONDS)
+            await self.put_back(unclaimed, _AFTER_FAILURE_SECONDS)
             raise
         await self._answers.announce(failed.values())
         for holding in unclaimed:
             self._leases.let_go(holding)
             await self._act(holding, verdicts[holding.id], failed.get(holding.id))
 
-    async def _put_back(self, group: Sequence[Holding], delay_seconds: float) -> None:
+    async def put_back(
+        self, group: Sequence[Holding], delay_seconds: float = 0.0
+    ) -> None:
+        """Let go of messages that were not claimed, for anyone to have."""
         for holding in group:
             self._leases.let_go(holding)
             await self._answers.put_back(holding.reply, delay_seconds)

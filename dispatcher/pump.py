@@ -169,12 +169,14 @@ class Pump:
         try:
             claimed = await self._claims.claim(group)
         finally:
-            unclaimed = len(group) - len(claimed)
-            self._slots.give_back(unclaimed)
-            self._tokens += unclaimed  # nothing is sent for these
+            not_sent = len(group) - len(claimed)
+            self._slots.give_back(not_sent)
+            self._tokens += not_sent
+        unclaimed = [holding for holding in group if holding.claim is None]
         if self._stopping.is_set():
             self._sends.give_back(claimed)
-        else:
-            self._sends.start(claimed)
+            await self._claims.put_back(unclaimed)
+            return
+        self._sends.start(claimed)
         if unclaimed:
-            await self._claims.answer([h for h in group if h.claim is None])
+            await self._claims.answer(unclaimed)

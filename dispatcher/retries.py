@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -117,7 +117,9 @@ def wait_seconds(
 def load(path: Path) -> Policies:
     """Read the policy of every channel; raises ``RetriesInvalid`` with what is wrong."""
     try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text())
+        tables = msgspec.convert(
+            tomllib.loads(path.read_text()), dict[str, dict[str, object]]
+        )
         unknown = tables.keys() - {"default", *Channel}
         if unknown:
             raise RetriesInvalid(f"{path}: no channel is called {min(unknown)}")
@@ -126,7 +128,5 @@ def load(path: Path) -> Policies:
             channel: msgspec.convert({**default, **tables.get(channel, {})}, Policy)
             for channel in Channel
         }
-    except (OSError, UnicodeDecodeError, TypeError) as error:
-        raise RetriesInvalid(f"{path}: {error}") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise RetriesInvalid(f"{path}: {error}") from error

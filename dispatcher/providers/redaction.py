@@ -10,9 +10,13 @@ from dispatcher.providers.port import OutboundMessage
 
 REDACTED = "[redacted]"
 
-_ADDRESS = re.compile(r"[^\s@\"'<>]+(?:@|%40)[^\s@\"'<>]+")
-_NUMBER = re.compile(r"\+?\d(?:[\s().-]{0,2}\d){6,}")
+# Bounded repeats: an endless word must not cost quadratic time.
+_ADDRESS = re.compile(r"[^\s@\"'<>]{1,64}(?:@|%40)[^\s@\"'<>]{1,255}")
+_NUMBER = re.compile(r"[+(]*\d(?:[\s().-]{0,2}\d){6,}")
 _WORD = re.compile(r"\w+")
+
+#: Far more than is kept, so that what is redacted away does not leave too little.
+_READ_AT_MOST_CHARACTERS = 2048
 
 #: Shorter pieces of a message than this occur in anybody's sentences.
 _PIECE_CHARACTERS = 12
@@ -22,8 +26,13 @@ _CODE_CHARACTERS = 4
 
 def redact(text: str, message: OutboundMessage) -> str:
     """Return the text without the recipient, the message, or anything like an address."""
+    if len(text) > _READ_AT_MOST_CHARACTERS:
+        # Not through the middle of a word: half an address would not be known as one.
+        start = text[:_READ_AT_MOST_CHARACTERS]
+        text = start.rpartition(" ")[0] or start
     for secret in _secrets(message):
-        text = re.sub(re.escape(secret), REDACTED, text, flags=re.IGNORECASE)
+        if secret.casefold() in text.casefold():
+            text = re.sub(re.escape(secret), REDACTED, text, flags=re.IGNORECASE)
     text = _without_pieces(text, message.content)
     return _NUMBER.sub(REDACTED, _ADDRESS.sub(REDACTED, text))
 

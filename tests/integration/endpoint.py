@@ -40,6 +40,7 @@ class Endpoint:
         self.received: list[Received] = []
         self.seen: Counter[str] = Counter()
         self.in_flight = 0
+        self.peers: set[object] = set()  #: the client's end of every connection
         self.answer: Answer = lambda _received: Reply()
 
     @property
@@ -47,6 +48,8 @@ class Endpoint:
         return [received.key for received in self.received]
 
     async def handle(self, request: web.Request) -> web.Response:
+        assert request.transport is not None
+        self.peers.add(request.transport.get_extra_info("peername"))
         raw = await request.read()
         key = request.headers["Idempotency-Key"]
         self.seen[key] += 1
@@ -88,7 +91,6 @@ async def running_endpoint() -> AsyncIterator[Endpoint]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    endpoint.url = f"{site.name}/send"
     host, port = runner.addresses[0][:2]
     endpoint.url = f"http://{host}:{port}/send"
     try:

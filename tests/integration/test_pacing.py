@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import cast
 
 import pytest_asyncio
 import structlog
@@ -26,7 +25,7 @@ from tests.integration.dispatching import (
     have_status,
     running_dispatcher,
 )
-from tests.integration.endpoint import Endpoint, Gate, Reply, running_endpoint
+from tests.integration.endpoint import Endpoint, Gate, running_endpoint
 from tests.integration.factories import seed_notifications
 from tests.waiting import until
 
@@ -73,7 +72,7 @@ async def test_channels_have_buckets_of_their_own(redis: Redis) -> None:
 
 
 async def test_no_limit_asks_nobody() -> None:
-    pacing = pacing_over(cast("Redis", Redis.from_url(NOWHERE)), 0)
+    pacing = pacing_over(Redis.from_url(NOWHERE), 0)
 
     assert await pacing.take(Channel.SMS, 500) == (500, 0.0)
 
@@ -160,18 +159,17 @@ async def test_waiting_for_a_token_costs_neither_attempt_nor_delivery(
 async def test_urgent_notifications_overtake_and_the_others_still_move(
     ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
 ) -> None:
-    order: list[str] = []
     lanes: dict[str, Priority] = {}
     # the least urgent are seeded first, so they come first on the bus
     for priority in reversed(Priority):
         for id_ in await seed_notifications(ledger, bus, 400, priority=priority):
             lanes[str(id_)] = priority
 
-    endpoint.answer = lambda received: order.append(received.key) or Reply()
     ours = dispatcher_settings(settings, endpoint.url, dispatcher_concurrency=40)
     async with running_dispatcher(ours):
-        await until(lambda: len(order) == 1200, timeout_seconds=20)
+        await until(lambda: len(endpoint.received) == 1200, timeout_seconds=20)
 
+    order = endpoint.keys
     early = Counter(lanes[key] for key in order[:300])
     assert early[Priority.HIGH] >= 200
     assert early[Priority.NORMAL] >= 20
