@@ -7,7 +7,7 @@ from scheduler.settings import SchedulerSettings
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    run_service("scheduler", SchedulerSettings, run)  # type: ignore[arg-type] # read from the environment
+    run_service("scheduler", SchedulerSettings, run)
 
 
 if __name__ == "__main__":

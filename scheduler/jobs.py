@@ -1,6 +1,7 @@
 """Jobs: what the scheduler does again and again, each in one process at a time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -75,6 +76,13 @@ async def run_job(
             await wait_for_stop(stopping, _ASK_AGAIN_SECONDS)
             return
         pause = await job.step()
-        await wait_for_stop(stopping, job.period_seconds if pause is None else pause)
+        await rest(job.period_seconds if pause is None else pause)
+
+    async def rest(seconds: float) -> None:
+        """Sleep while the job is held: one that was lost is somebody's to take at once."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and await holder.hold(job.name):
+            if await wait_for_stop(stopping, min(left, _ASK_AGAIN_SECONDS)):
+                return
 
     await keep_running(job.name, turn, stopping, errors, SERVER_AWAY)

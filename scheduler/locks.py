@@ -17,6 +17,7 @@ log = structlog.stdlib.get_logger()
 
 _TIMEOUT_SECONDS = 3.0
 _PROOF_SECONDS = 2.0
+_AWAY_SECONDS = 1.0
 
 #: A holder whose machine is gone says no goodbye: the server asks after it, and frees its
 #: locks about ten seconds later.
@@ -39,6 +40,7 @@ class Locks:
         self._gauge = gauge
         self._connection: asyncpg.Connection | None = None
         self._proven_at = 0.0
+        self._away_until = 0.0
         self._held: set[JobName] = set()
         self._turn = asyncio.Lock()
         for job in JobName:
@@ -67,13 +69,7 @@ class Locks:
 
     async def _live_connection(self) -> asyncpg.Connection:
         if self._connection is None:
-            self._connection = await asyncpg.connect(
-                self._dsn,
-                timeout=_TIMEOUT_SECONDS,
-                command_timeout=_TIMEOUT_SECONDS,
-                server_settings=_SESSION,
-            )
-            self._connection.add_termination_listener(self._lost)
+            self._connection = await self._connect()
         elif time.monotonic() - self._proven_at >= _PROOF_SECONDS:
             try:
                 await self._connection.execute(STATEMENTS.ask)
@@ -85,6 +81,23 @@ class Locks:
             return self._connection
         self._proven_at = time.monotonic()
         return self._connection
+
+    async def _connect(self) -> asyncpg.Connection:
+        # Every job asks in turn: one of them waits for a server that is away, not each.
+        if time.monotonic() < self._away_until:
+            raise ConnectionError("the ledger was away a moment ago")
+        try:
+            connection = await asyncpg.connect(
+                self._dsn,
+                timeout=_TIMEOUT_SECONDS,
+                command_timeout=_TIMEOUT_SECONDS,
+                server_settings=_SESSION,
+            )
+        except ledger.AWAY:
+            self._away_until = time.monotonic() + _AWAY_SECONDS
+            raise
+        connection.add_termination_listener(self._lost)
+        return connection
 
     def _lost(self, connection: object) -> None:
         if connection is not self._connection:

@@ -166,9 +166,9 @@ class Metrics:
         """Count removed idempotency keys."""
         self._pruned.inc(keys)
 
-    def status_event_lost(self) -> None:
-        """Count a status event that nobody will see."""
-        self._status_lost.inc()
+    def status_events_lost(self, events: int) -> None:
+        """Count status events that nobody will see."""
+        self._status_lost.inc(events)
 
     def show_backlog(self, latest: Callable[[], Backlog | None]) -> None:
         """Ask ``latest`` whenever the metrics are read; None shows as 0."""

@@ -1,11 +1,14 @@
 """Makes the ledger's weekly partitions before they are needed."""
 
+import asyncpg
 import structlog
 
 from scheduler.metrics import Metrics
 from scheduler.store import Store
 
 log = structlog.stdlib.get_logger()
+
+_WHEN_BUSY_SECONDS = 60.0
 
 
 class Partitions:
@@ -16,12 +19,17 @@ class Partitions:
         self._metrics = metrics
         self._weeks = weeks
 
-    async def step(self) -> None:
+    async def step(self) -> float | None:
         """Make what is missing, and see what fell into the default partitions."""
-        made = await self._store.make_partitions(self._weeks)
+        try:
+            made = await self._store.make_partitions(self._weeks)
+        except asyncpg.LockNotAvailableError:
+            log.warning("partitions.postponed", again_in_seconds=_WHEN_BUSY_SECONDS)
+            return _WHEN_BUSY_SECONDS
         beside = await self._store.default_partition_rows()
         self._metrics.partitions_kept(made, beside)
         if made:
             log.info("partitions.made", partitions=made)
         if any(beside.values()):
             log.warning("partitions.bypassed", **beside)
+        return None

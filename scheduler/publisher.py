@@ -1,9 +1,7 @@
 """What the scheduler puts on the bus: queued notifications, status events, dead letters."""
 
 import time
-from collections.abc import Iterable, Sequence
-
-import nats.errors
+from collections.abc import Sequence
 
 from contracts import messages, subjects
 from contracts.channels import Lane
@@ -14,7 +12,8 @@ from contracts.messages import (
     StatusChanged,
 )
 from ops.runtime.bus import Bus
-from ops.runtime.publisher import Outgoing, publish_group
+from ops.runtime.errors import BusUnavailable
+from ops.runtime.publisher import Outgoing, announce, publish_group
 from scheduler.metrics import Metrics
 from scheduler.rows import Group, Letter, Queueing
 from scheduler.store import Store
@@ -48,16 +47,12 @@ class Publisher:
         await publish_group(self._bus, [_queued(one) for one in group.queueings])
         await self._store.confirm_late(group)
 
-    async def announce(self, changes: Iterable[StatusChanged]) -> None:
+    async def announce(self, changes: Sequence[StatusChanged]) -> None:
         """Tell whoever listens; what the bus does not take is counted and never repeated."""
-        for change in changes:
-            subject = subjects.status(
-                change.tenant, change.channel, change.status, change.notification_id
-            )
-            try:
-                await self._bus.nc.publish(subject, messages.encode(change))
-            except (nats.errors.Error, ConnectionError):
-                self._metrics.status_event_lost()
+        try:
+            await announce(self._bus, [_news(change) for change in changes])
+        except BusUnavailable:
+            self._metrics.status_events_lost(len(changes))
 
     async def write_letters(self, letters: Sequence[Letter]) -> None:
         """Put dead letters on the DLQ and note it; one that is there already is not doubled."""
@@ -65,6 +60,13 @@ class Publisher:
             return
         await publish_group(self._bus, [_dead(letter) for letter in letters])
         self._metrics.letters_published(await self._store.stamp_published(letters))
+
+
+def _news(change: StatusChanged) -> tuple[str, bytes]:
+    subject = subjects.status(
+        change.tenant, change.channel, change.status, change.notification_id
+    )
+    return subject, messages.encode(change)
 
 
 def _queued(one: Queueing) -> Outgoing:

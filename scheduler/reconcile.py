@@ -2,12 +2,16 @@
 
 The ledger says what should be on the bus. The first message of a lane is the oldest the bus
 still has to finish, so what was queued before it and is not final is lost; whatever is
-younger is merely waiting, however long. Two clocks are compared here. Their difference is
-measured in every pass and taken off; the margin covers what is left: the time between the
-commit of a queueing and its message (a group that takes longer than
+younger is merely waiting, however long.
+
+Clocks are compared here, and none is trusted. How far the bus's is ahead of the ledger's is
+measured in every pass and taken off. Whoever queued a notification may have stamped it by a
+third clock, or long before the bus took it: so the stamp of the first message's own
+notification counts too, whichever is earlier. The margin covers the rest: a queueing that is
+published a little later than it is committed (one that takes longer than
 ``TOCSIN_SCHEDULER_OUTBOX_LATE_SECONDS`` is stamped anew when it is confirmed), and a clock
-that was set since the message was stored. A clock that jumps further than that costs
-messages that a dispatcher drops at its claim, never a second send.
+that was set meanwhile. Should all this fail, a notification gets a second message, which a
+dispatcher drops at the claim; never a second send.
 """
 
 import asyncio
@@ -66,37 +70,48 @@ class Reconcile:
     async def step(self) -> None:
         """Compare every lane."""
         started = time.monotonic()
-        before, skew_seconds = await self._bounds()
+        before, ahead = await self._bounds()
         scanned = 0
         repaired: Counter[Why] = Counter()
         for lane in LANES:
             scanned += await self._repair(lane, before[lane], repaired)
-        self._metrics.reconciled(scanned, skew_seconds)
+        self._metrics.reconciled(scanned, ahead.total_seconds())
         log.info(
             "reconcile.finished",
             scanned=scanned,
             repaired=repaired.total(),
             why={str(why): number for why, number in repaired.items()},
-            bus_clock_ahead_seconds=round(skew_seconds, 3),
+            bus_clock_ahead_seconds=round(ahead.total_seconds(), 3),
             duration_ms=round((time.monotonic() - started) * 1000),
         )
 
-    async def _bounds(self) -> tuple[dict[Lane, datetime], float]:
-        """Return, in the ledger's time, before when no lane has anything, and the clocks' difference.
+    async def _bounds(self) -> tuple[dict[Lane, datetime], timedelta]:
+        """Return before when each lane has lost what is not final, and how far the bus is ahead.
 
         The ledger's clock is read first: an empty lane says nothing of what comes after.
         """
         now = await self._store.clock()
         ahead = (await stream.contents(self._bus)).at - now
         margin = timedelta(seconds=self._margin_seconds)
-        oldest = await asyncio.gather(
+        firsts = await asyncio.gather(
             *(stream.oldest(self._bus, lane) for lane in LANES)
         )
+        queued_at = await self._store.queued_times(
+            first.notification_id
+            for first in firsts
+            if first is not None and first.notification_id is not None
+        )
         bounds = {
-            lane: lost_before(now, ahead, first.stored_at if first else None, margin)
-            for lane, first in zip(LANES, oldest, strict=True)
+            lane: lost_before(
+                now,
+                ahead,
+                first and first.stored_at,
+                first and queued_at.get(first.notification_id),
+                margin,
+            )
+            for lane, first in zip(LANES, firsts, strict=True)
         }
-        return bounds, ahead.total_seconds()
+        return bounds, ahead
 
     async def _repair(
         self, lane: Lane, before: datetime, repaired: Counter[Why]
@@ -129,13 +144,18 @@ class Reconcile:
 def lost_before(
     now: datetime,
     bus_ahead: timedelta,
-    oldest_stored_at: datetime | None,
+    stored_at: datetime | None,
+    queued_at: datetime | None,
     margin: timedelta,
 ) -> datetime:
     """Return before when, by the ledger's clock, a lane has lost all that is not final.
 
-    ``oldest_stored_at`` is the bus's time of the lane's first message; None when it is empty.
+    ``stored_at`` is when the bus stored the lane's first message, by its own clock, and
+    ``queued_at`` when the ledger says that message was queued; None where there is none.
     """
-    if oldest_stored_at is None:
-        return now - margin
-    return min(now, oldest_stored_at - bus_ahead) - margin
+    times = [now]
+    if stored_at is not None:
+        times.append(stored_at - bus_ahead)
+    if queued_at is not None:
+        times.append(queued_at)
+    return min(times) - margin

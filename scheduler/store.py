@@ -81,6 +81,11 @@ class Store:
             STATEMENTS.confirm_late, group.ids, group.notification_ids
         )
 
+    async def queued_times(self, ids: Iterable[UUID]) -> dict[UUID | None, datetime]:
+        """Return when each of these was put on the bus, leaving out what is not there."""
+        rows = await self._ledger.fetch(STATEMENTS.queued_times, list(ids))
+        return {row["id"]: row["queued_at"] for row in rows}
+
     async def on_bus_before(
         self,
         lane: Lane,
@@ -158,7 +163,10 @@ class Store:
         return [FailureClass(row["failure_class"]) for row in rows]
 
     async def make_partitions(self, weeks: int) -> int:
-        """Make this week's partitions and those ahead; returns how many were missing."""
+        """Make this week's partitions and those ahead; returns how many were missing.
+
+        Raises LockNotAvailableError when the tables are too busy.
+        """
         async with self._ledger.transaction() as connection:
             await connection.fetchval(STATEMENTS.limit_lock_wait)
             made: int = await connection.fetchval(STATEMENTS.make_partitions, weeks)

@@ -58,13 +58,16 @@ DELETE FROM outbox_group WHERE id = ANY ($1)
 WITH confirmed AS (DELETE FROM outbox_group WHERE id = ANY ($1))
 UPDATE notification SET queued_at = now() WHERE id = ANY ($2) AND queued_at IS NOT NULL
 
+-- queued_times --
+SELECT id, queued_at FROM notification WHERE id = ANY ($1) AND queued_at IS NOT NULL
+
 -- on_bus_before --
 -- What was queued in a lane before a moment and is not final, a page after a key. Never looks
 -- past the oldest unconfirmed group: what is in the outbox is not lost.
 SELECT id, sequence, status, queued_at,
        CASE status WHEN 'queued' THEN true
                    WHEN 'processing' THEN lease_until < now()
-                   WHEN 'retrying' THEN next_retry_at < now() - make_interval(secs => $4)
+                   WHEN 'retrying' THEN coalesce(next_retry_at, queued_at) < now() - make_interval(secs => $4)
         END AS idle
   FROM notification
  WHERE channel = $1 AND priority = $2
@@ -151,7 +154,7 @@ RETURNING failure_class
 -- limit_lock_wait --
 -- Attaching a partition waits for whoever uses the default one, and everyone then waits
 -- behind it: better to give up and come again.
-SELECT set_config('lock_timeout', '4s', true)
+SELECT set_config('lock_timeout', '500ms', true)
 
 -- make_partitions --
 SELECT tocsin_make_partitions(now(), $1)

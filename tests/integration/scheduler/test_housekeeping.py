@@ -1,3 +1,5 @@
+import asyncio
+
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
@@ -56,18 +58,23 @@ async def test_rows_that_no_partition_took_are_shown(
 
 
 async def test_a_ledger_in_use_is_not_kept_waiting_for_partitions(
-    store: Store, ledger: Ledger, dsn: str
+    store: Store, metrics: Metrics, ledger: Ledger, dsn: str
 ):
-    """Someone holds the default partition: making one gives up and comes again."""
-    user = await asyncpg.connect(dsn)
+    """Someone reads the default partition: making one gives up at once and comes again."""
+    before = await partitions_of(ledger, "notification")
+    partitions = Partitions(store, metrics, weeks=20)
+    reader = await asyncpg.connect(dsn)
     try:
-        async with user.transaction():
-            await user.execute("LOCK TABLE notification_default IN ACCESS SHARE MODE")
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await store.make_partitions(40)
+        async with reader.transaction():
+            await reader.execute("LOCK TABLE notification_default IN ACCESS SHARE MODE")
+            async with asyncio.timeout(3):
+                assert await partitions.step() == 60
     finally:
-        await user.close()
-    assert await store.make_partitions(40) > 0
+        await reader.close()
+    assert await partitions_of(ledger, "notification") == before
+
+    assert await partitions.step() is None
+    assert await partitions_of(ledger, "notification") > before
 
 
 async def test_expired_idempotency_keys_go_in_pages_and_others_stay(

@@ -96,7 +96,7 @@ async def test_a_scheduler_does_its_work_tells_the_mesh_and_drains(
     await add_group(ledger, [late])
     scheduler = await start()
 
-    await until(lambda: _is(ids_on_bus(bare_bus), {due: 1, late: 1}))
+    await until(lambda: _is(ids_on_bus(bare_bus), {due: 1, late: 1}), 15)
     state = await _state_with(states, "outbox_groups")
     scheduler.process.terminate()
 

@@ -227,6 +227,18 @@ async def test_a_group_that_reached_the_bus_late_is_not_lost(
     assert await stored(bus) == 100
 
 
+async def test_a_backlog_stamped_by_a_clock_that_is_behind_is_left_alone(
+    reconcile: Reconcile, ledger: Ledger, bus: Bus, registry: CollectorRegistry
+):
+    ids = await seed_notifications(ledger, bus, 100)
+    await shape(ledger, ids, AN_HOUR_AGO)
+
+    await reconcile.step()
+
+    assert repaired(registry) == {}
+    assert await stored(bus) == 100
+
+
 async def test_live_leases_short_waits_and_parked_retries_are_left_alone(
     reconcile: Reconcile, ledger: Ledger, bus: Bus, registry: CollectorRegistry
 ):

@@ -1,5 +1,6 @@
 import asyncio
 from collections import Counter
+from itertools import chain, repeat
 
 from prometheus_client import CollectorRegistry
 
@@ -83,3 +84,28 @@ async def test_a_step_that_fails_is_counted_and_tried_again():
         )
         == 1
     )
+
+
+async def test_a_job_that_is_lost_while_it_rests_is_asked_for_again():
+    stopping = asyncio.Event()
+    answers = chain([True, True, False], repeat(True))
+    steps: list[str] = []
+
+    class Loser:
+        async def hold(self, _job: JobName) -> bool:
+            return next(answers)
+
+    async def step() -> float:
+        steps.append("step")
+        if len(steps) == 2:
+            stopping.set()
+        return 3_600
+
+    await run_job(
+        Job(JobName.PARTITIONS, 3_600, step),
+        Loser(),
+        stopping,
+        Metrics(CollectorRegistry()).loop_errors,
+    )
+
+    assert steps == ["step", "step"]

@@ -12,7 +12,7 @@ NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 def test_an_empty_lane_has_lost_all_but_the_margin():
     margin = timedelta(seconds=10)
 
-    assert lost_before(NOW, timedelta(), None, margin) == NOW - margin
+    assert lost_before(NOW, timedelta(), None, None, margin) == NOW - margin
 
 
 @given(
@@ -26,10 +26,17 @@ def test_what_is_on_the_bus_is_not_lost_whatever_its_age_and_the_clocks_differen
     queued_at = NOW - age
     stored_at = queued_at + timedelta(seconds=4) + ahead
 
-    before = lost_before(NOW, ahead, stored_at, margin)
+    before = lost_before(NOW, ahead, stored_at, None, margin)
 
     assert queued_at >= before
     assert before <= NOW - margin
+
+
+def test_a_notification_stamped_by_a_clock_that_is_behind_is_not_lost():
+    margin = timedelta(seconds=10)
+    queued_at = NOW - timedelta(hours=1)
+
+    assert lost_before(NOW, timedelta(), NOW, queued_at, margin) == queued_at - margin
 
 
 def test_sleep_ends_at_the_next_due_time_and_at_the_poll_at_the_latest():
