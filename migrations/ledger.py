@@ -15,6 +15,8 @@ from migrations import piccolo_conf
 #: Two processes that migrate at once would both run the same migration.
 _LOCK_KEY = 0x70C51
 
+_CONNECT_SECONDS = 5.0
+
 
 class MigrationFailed(Exception):
     """The ledger could not be brought to its newest schema."""
@@ -25,7 +27,7 @@ async def migrate(dsn: str) -> list[str]:
 
     Safe to call from several processes at once: they take turns.
     """
-    lock = await asyncpg.connect(dsn)
+    lock = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS)
     try:
         await lock.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
         words = io.StringIO()

@@ -9,6 +9,14 @@ from ops.runtime.version import version
 #: Every subcommand with its line of help, in the order a newcomer needs them.
 COMMANDS = {
     "up": "Run the whole mesh on this machine until Ctrl-C.",
+    "send": "Send one notification, or a file of them.",
+    "trace": "Show what happened to a notification, with its waits.",
+    "console": "Open the operator console.",
+    "keys": "Create, list and revoke API keys.",
+    "migrate": "Bring the ledger and the bus to what this version needs.",
+    "gateway": "Run a gateway: the HTTP door of the mesh.",
+    "dispatcher": "Run a dispatcher: sends what waits on the bus.",
+    "scheduler": "Run a scheduler: releases what is due and mends what was lost.",
     "sandbox": "Run the sandbox provider.",
     "version": "Show the version.",
 }

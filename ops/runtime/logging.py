@@ -109,3 +109,11 @@ def configure(settings: MeshSettings, service: str, instance: str) -> None:
     for noisy in ("nats", "aiohttp.access", "hypercorn.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
+
+
+def configure_command() -> None:
+    """Send warnings to stderr and nothing else: what a command has to say is its output."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

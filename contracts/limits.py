@@ -1,0 +1,89 @@
+"""What a notification may be: whom it may go to, and how much it may carry.
+
+Each check returns what is wrong, as a rule a person can follow, or None. Pure.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from contracts.channels import Channel
+
+BATCH_AT_MOST_ITEMS = 1000
+BATCH_AT_MOST_BYTES = 8 << 20
+METADATA_AT_MOST_BYTES = 4096
+RECIPIENT_AT_MOST_BYTES = {Channel.SMS: 16, Channel.EMAIL: 320, Channel.PUSH: 4096}
+CONTENT_AT_MOST_BYTES = {Channel.SMS: 160, Channel.EMAIL: 10_000, Channel.PUSH: 500}
+#: The longest line of a mail (RFC 5322 §2.1.1).
+SUBJECT_AT_MOST_BYTES = 998
+
+_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")
+_SPACE = re.compile(r"\s")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+_RECIPIENT_RULES = {
+    Channel.SMS: "an SMS goes to a number like +15555550001",
+    Channel.EMAIL: "an email goes to an address like someone@example.com",
+    Channel.PUSH: "a push notification goes to a device token",
+}
+
+
+def recipient_fault(channel: Channel, recipient: str) -> str | None:
+    """Check an address against its channel."""
+    match channel:
+        case Channel.SMS:
+            right = _PHONE_NUMBER.fullmatch(recipient) is not None
+        case Channel.EMAIL:
+            right = is_email_address(recipient)
+        case Channel.PUSH:
+            right = bool(recipient)
+    if not right:
+        return _RECIPIENT_RULES[channel]
+    if longer_than(recipient, RECIPIENT_AT_MOST_BYTES[channel]):
+        return f"a recipient has at most {RECIPIENT_AT_MOST_BYTES[channel]} bytes"
+    return None
+
+
+def content_fault(channel: Channel, content: str) -> str | None:
+    """Check the words of a notification against its channel."""
+    if not content:
+        return "content is empty"
+    at_most = CONTENT_AT_MOST_BYTES[channel]
+    if longer_than(content, at_most):
+        return f"the content of {channel} has at most {at_most} bytes in UTF-8"
+    return None
+
+
+def subject_fault(subject: str) -> str | None:
+    """Check a subject: a line break in it would add headers to a mail."""
+    if _CONTROL.search(subject) or longer_than(subject, SUBJECT_AT_MOST_BYTES):
+        return f"subject is one line of at most {SUBJECT_AT_MOST_BYTES} bytes"
+    return None
+
+
+def metadata_fault(metadata: dict[str, Any]) -> str | None:
+    """Check the size of metadata, as it is stored."""
+    if len(msgspec.json.encode(metadata)) > METADATA_AT_MOST_BYTES:
+        return f"metadata has at most {METADATA_AT_MOST_BYTES} bytes as JSON"
+    return None
+
+
+def is_email_address(text: str) -> bool:
+    r"""Match ``[^@\s]+@[^@\s]+\.[^@\s]+``, in time that grows with the length alone."""
+    local, _, domain = text.partition("@")
+    dot = domain.find(".", 1)
+    return (
+        bool(local)
+        and 1 <= dot < len(domain) - 1
+        and "@" not in domain
+        and _SPACE.search(text) is None
+    )
+
+
+def longer_than(text: str, at_most_bytes: int) -> bool:
+    """Compare a length in UTF-8 bytes, without encoding what is plainly short or long."""
+    length = len(text)
+    if length > at_most_bytes:
+        return True
+    return not text.isascii() and len(text.encode()) > at_most_bytes

@@ -1,0 +1,64 @@
+"""A bar with rate and remaining time, on a terminal; silence elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class RateColumn(ProgressColumn):
+    """How many a second, over the last while."""
+
+    def render(self, task: Task) -> Text:
+        """Draw it."""
+        rate = task.speed or task.finished_speed
+        return Text(
+            "" if rate is None else f"{rate:,.0f}/s", style="progress.data.speed"
+        )
+
+
+class Bar:
+    """Advances as things get done, and says what it waits for."""
+
+    def __init__(self, progress: Progress, words: str, total: int) -> None:
+        self._progress = progress
+        self._words = words
+        self._task = progress.add_task(words, total=total)
+
+    def advance(self, count: int) -> None:
+        """Move on; a wait that was told is over."""
+        self._progress.update(self._task, advance=count, description=self._words)
+
+    def reach(self, count: int) -> None:
+        """Move to a point."""
+        self._progress.update(self._task, completed=count)
+
+    def waits(self, why: str) -> None:
+        """Say why nothing moves."""
+        self._progress.update(self._task, description=why)
+
+
+@contextmanager
+def bar(words: str, total: int) -> Iterator[Bar]:
+    """Show a bar on stderr until the block is left."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield Bar(progress, words, total)

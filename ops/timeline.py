@@ -1,0 +1,123 @@
+"""A trace as lines to read: when, what, how long since the line before, and why. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from contracts.lifecycle import FINAL, TraceEvent
+from ops.client import Notification, Trace, TraceEntry
+
+_BAR_CELLS = 20
+_KNOWN = {
+    *("attempt", "outcome", "provider", "code", "words", "duration_ms", "retry_at"),
+    *("dispatcher", "why", "was"),
+}
+#: What the time before an event was spent on, by the event before it.
+_WAITED_FOR = {
+    "created": "to be put on the bus",
+    "pending": "for its time",
+    "queued": "for a dispatcher",
+    TraceEvent.REQUEUED: "for a dispatcher",
+    "processing": "for the provider",
+    "retrying": "to try again",
+}
+
+
+class Line(NamedTuple):
+    """One line of a timeline."""
+
+    at: datetime
+    event: str
+    gap_seconds: float | None  #: since the line before; None in the first
+    waited: str  #: what that time was spent on
+    share: float  #: the part of the whole time that it was
+    words: str
+
+
+def lines(trace: Trace) -> list[Line]:
+    """Put a trace into lines."""
+    entries = trace.entries
+    if not entries:
+        return []
+    whole = (entries[-1].created_at - entries[0].created_at).total_seconds()
+    first = entries[0]
+    made = [Line(first.created_at, first.event, None, "", 0.0, _words(first))]
+    for before, entry in pairwise(entries):
+        gap = (entry.created_at - before.created_at).total_seconds()
+        waited = _WAITED_FOR.get(before.event, "")
+        share = gap / whole if whole > 0 else 0.0
+        made.append(
+            Line(entry.created_at, entry.event, gap, waited, share, _words(entry))
+        )
+    return made
+
+
+def text(notification: Notification, trace: Trace, now: datetime) -> Iterator[str]:
+    """Write a notification and its timeline, a line at a time; times are UTC.
+
+    The bar beside a line is the wait before it, as a part of all the time so far.
+    """
+    yield _heading(notification, now)
+    day = None
+    for line in lines(trace):
+        if line.at.date() != day:
+            day = line.at.date()
+            yield f" {day:%Y-%m-%d}"
+        gap = "" if line.gap_seconds is None else f"+{duration(line.gap_seconds)}"
+        bar = "█" * round(line.share * _BAR_CELLS)
+        waited = f"waited {line.waited}" if bar and line.waited else ""
+        words = "; ".join(part for part in (waited, line.words) if part)
+        row = f" {line.at:%H:%M:%S.%f}"[:-3] + f"  {line.event:<11}{gap:>10}"
+        yield f"{row}  {bar:<{_BAR_CELLS}}  {words}".rstrip()
+    if trace.entries and notification.status not in FINAL:
+        since = (now - trace.entries[-1].created_at).total_seconds()
+        waits = _WAITED_FOR.get(trace.entries[-1].event, "")
+        yield f" {'now':<12}  {'':<11}{'+' + duration(since):>10}  waiting {waits}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Write a duration so that it can be compared at a glance."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} m {seconds % 60:02.0f} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} m"
+
+
+def _heading(notification: Notification, now: datetime) -> str:
+    final = notification.status in FINAL
+    end = notification.updated_at if final else now
+    took = duration((end - notification.created_at).total_seconds())
+    tries = notification.attempts
+    return (
+        f"{notification.id}  {notification.channel}/{notification.priority}"
+        f"  {notification.status.upper()} {'in' if final else 'for'} {took},"
+        f" {tries} attempt{'' if tries == 1 else 's'}"
+    )
+
+
+def _words(entry: TraceEntry) -> str:
+    details: dict[str, Any] = entry.details or {}
+    parts: list[str] = []
+    if (attempt := details.get("attempt")) is not None:
+        parts.append(f"attempt {attempt}")
+    if dispatcher := details.get("dispatcher"):
+        parts.append(f"by {dispatcher}")
+    if provider := details.get("provider"):
+        parts.append(str(provider))
+    if outcome := details.get("outcome"):
+        parts.append(str(outcome))
+    said = [str(details[key]) for key in ("code", "words") if details.get(key)]
+    if said:
+        parts.append(f'"{" ".join(said)}"')
+    if (took := details.get("duration_ms")) is not None:
+        parts.append(f"{took} ms")
+    if retry_at := details.get("retry_at"):
+        parts.append(f"again at {str(retry_at)[11:19]}")
+    if why := details.get("why"):
+        parts.append(f"because {why}")
+    parts += [f"{key}={value}" for key, value in details.items() if key not in _KNOWN]
+    return ", ".join(parts)
