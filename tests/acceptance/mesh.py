@@ -105,7 +105,8 @@ class Mesh:
 
         async def all_there() -> bool:
             for batch_id in list(waiting):
-                if set((await self.batch(batch_id))["counts"]) == {status}:
+                batch = await self.batch(batch_id)
+                if batch["counts"][status] == batch["size"]:
                     waiting.discard(batch_id)
             return not waiting
 
