@@ -71,6 +71,13 @@ async def _again_when_collided(
     return await run()
 
 
+async def _leave(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Return a connection as it is: no statement of ours changes its session.
+
+    asyncpg would reset it with a statement of its own, a second round trip for each of ours.
+    """
+
+
 @asynccontextmanager
 async def open_ledger(settings: MeshSettings) -> AsyncIterator[Ledger]:
     """Open the pool and let the declared tables use it."""
@@ -80,6 +87,7 @@ async def open_ledger(settings: MeshSettings) -> AsyncIterator[Ledger]:
         max_size=settings.postgres_pool_size,
         command_timeout=_STATEMENT_TIMEOUT_SECONDS,
         timeout=3.0,
+        reset=_leave,
     )
     for table in tables.TABLES:
         table._meta.db = engine  # noqa: SLF001 (Piccolo offers no public way to bind an engine)
