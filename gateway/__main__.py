@@ -5,4 +5,4 @@ from gateway.settings import GatewaySettings
 from ops.runtime.service import run_service
 
 if __name__ == "__main__":
-    run_service("gateway", GatewaySettings, run)  # type: ignore[arg-type] # read from the environment
+    run_service("gateway", GatewaySettings, run)

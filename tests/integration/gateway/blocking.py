@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 
@@ -49,7 +50,7 @@ async def blocked_ledger(dsn: str) -> AsyncIterator[Blocked]:
         await watcher.close()
 
 
-async def is_waiting(task: "asyncio.Future[object]") -> bool:
+async def is_waiting(task: "asyncio.Future[Any]") -> bool:
     """Let everything run that can, and say whether the task still waits."""
     for _ in range(20):
         await asyncio.sleep(0)

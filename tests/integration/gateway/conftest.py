@@ -7,7 +7,9 @@ from contracts.settings import MeshSettings
 from gateway.app import DIRECT
 from gateway.routing import RouteName
 from ops.runtime.bus import Bus
+from tests.integration.conftest import database_made
 from tests.integration.gateway.gateways import RunningGateway, running_gateway
+from tests.servers import Stack
 
 
 @pytest_asyncio.fixture
@@ -30,3 +32,22 @@ async def either_gateway(
     """A gateway with the direct way, and one where everything goes through Quart."""
     async with running_gateway(settings, direct=direct) as gateway:
         yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["direct", "quart"])
+async def shared_gateway(
+    request: pytest.FixtureRequest, servers: Stack, migrated_template: str
+) -> AsyncIterator[RunningGateway]:
+    """Either gateway, one for all tests of a module: for tests that leave nothing behind."""
+    async with database_made(servers, migrated_template) as dsn:
+        settings = MeshSettings.model_validate(
+            {
+                "postgres_dsn": dsn,
+                "nats_url": servers.nats_url,
+                "redis_url": servers.redis_url,
+                "instance": "shared",
+            }
+        )
+        direct = DIRECT if request.param == "direct" else frozenset()
+        async with running_gateway(settings, direct=direct) as gateway:
+            yield gateway

@@ -68,7 +68,9 @@ async def problem_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
     assert problem["status"] == response.status
     assert problem["correlation_id"] == response.headers["X-Correlation-ID"]
     assert problem["type"].startswith("/probs/")
-    assert problem["title"] and problem["detail"] and problem["instance"]
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["instance"]
     return problem
 
 

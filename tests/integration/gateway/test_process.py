@@ -1,0 +1,124 @@
+"""The gateway as a process of its own."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from contracts import subjects
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from tests.integration.gateway.gateways import NOTIFICATIONS, SMS
+
+
+@asynccontextmanager
+async def process(
+    environment: dict[str, str], **settings: Any
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    own = {f"TOCSIN_{name.upper()}": str(value) for name, value in settings.items()}
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway"),
+        env=environment | own,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+            await started.wait()
+
+
+async def logged(started: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
+    """Return the first log line of an event."""
+    assert started.stderr is not None
+    async with asyncio.timeout(20):
+        while line := await started.stderr.readline():
+            record: dict[str, Any] = json.loads(line)
+            if record["event"] == event:
+                return record
+    raise AssertionError(f"{event} was never logged")
+
+
+async def ended(started: asyncio.subprocess.Process) -> tuple[int, list[str]]:
+    """Return the exit code and the rest of the log."""
+    async with asyncio.timeout(20):
+        _, errors = await started.communicate()
+    assert started.returncode is not None
+    return started.returncode, errors.decode().splitlines()
+
+
+async def test_a_gateway_serves_until_it_is_told_to_stop(
+    environment: dict[str, str], bus: Bus, ledger: Ledger
+) -> None:
+    async with process(environment, gateway_port=0) as started:
+        port = (await logged(started, "gateway.listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            response = await http.post(NOTIFICATIONS, json=SMS)
+            assert response.status == 202
+        started.send_signal(signal.SIGTERM)
+        code, log = await ended(started)
+    assert code == 0
+    events = [json.loads(line)["event"] for line in log]
+    assert events.count("authentication.disabled") == 1
+    assert events[-1] == "service.stopped"
+    levels = {json.loads(line)["level"] for line in log}
+    assert levels == {"info", "warning"}
+    assert SMS["recipient"] not in "".join(log)
+    assert (await bus.js.stream_info("NOTIFY")).state.messages == 1
+    assert await ledger.fetch("SELECT FROM outbox_group") == []
+
+
+async def test_the_heartbeat_says_how_much_waits(
+    environment: dict[str, str], bus: Bus
+) -> None:
+    states: asyncio.Queue[Any] = asyncio.Queue()
+    await bus.nc.subscribe(subjects.MESH_STATE_ALL, cb=states.put)
+    async with process(environment, gateway_port=0, instance="one"):
+        async with asyncio.timeout(20):
+            state = json.loads((await states.get()).data)
+    assert (state["service"], state["instance"]) == ("gateway", "one")
+    assert set(state["gauges"]) == {
+        "requests_total",
+        "accepted_notifications_total",
+        "intake_depth_notifications",
+        "publish_depth_notifications",
+    }
+
+
+async def test_a_port_in_use_is_said_in_one_sentence(
+    environment: dict[str, str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with process(environment, gateway_port=port) as started:
+            failure = await logged(started, "service.failed")
+            code, _ = await ended(started)
+    assert code == 1
+    assert (
+        failure["reason"]
+        == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    )
+
+
+async def test_a_gateway_that_starts_before_its_servers_serves_when_they_come(
+    environment: dict[str, str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        nats = f"nats://127.0.0.1:{nobody.getsockname()[1]}"
+    async with process(environment, gateway_port=0, nats_url=nats) as started:
+        port = (await logged(started, "gateway.listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            assert (await http.get("/healthz/live")).status == 200
+            assert (await http.get("/healthz/ready")).status == 503
+            assert (await http.post(NOTIFICATIONS, json=SMS)).status == 202
+        started.send_signal(signal.SIGTERM)
+        code, _ = await ended(started)
+    assert code == 0

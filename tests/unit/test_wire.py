@@ -1,0 +1,33 @@
+import pytest
+
+from ops.runtime.wire import compose
+
+
+def test_a_publish_without_headers() -> None:
+    assert compose("a.b", b"hello") == b"PUB a.b  5\r\nhello\r\n"
+    assert compose("a.b", b"", reply="r") == b"PUB a.b r 0\r\n\r\n"
+
+
+def test_a_publish_with_headers_counts_bytes() -> None:
+    published = compose("a", b"\xc3\xbc!", reply="r", headers={"X": "ü", "Y": "2"})
+
+    head = "NATS/1.0\r\nX: ü\r\nY: 2\r\n\r\n".encode()
+    assert published == b"HPUB a r %d %d\r\n%b\xc3\xbc!\r\n" % (
+        len(head),
+        len(head) + 3,
+        head,
+    )
+
+
+@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB b", "a\tb", "a\0"])
+def test_a_subject_cannot_break_out_of_its_line(subject: str) -> None:
+    with pytest.raises(ValueError, match="not a subject"):
+        compose(subject, b"")
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\n", "\r", "\r\n"])
+def test_a_header_cannot_break_out_of_its_line(value: str) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        compose("a", b"", headers={"X": value})
+    with pytest.raises(ValueError, match="line break"):
+        compose("a", b"", headers={value: "x"})
