@@ -19,7 +19,6 @@ from ops.cli.gateways import (
     Unanswered,
     Where,
     explained,
-    told,
 )
 from ops.cli.progress import bar
 from ops.client import Gateway, Unreachable
@@ -85,6 +84,7 @@ async def send(
     _stop_on_signals(stopping)
     with explained():
         async with client.open_gateway(where.url, where.api_key) as gateway:
+            await gateway.reach()
             await _send(
                 gateway, patience, path, common, examined, tally, stopping, parallel
             )
@@ -145,7 +145,7 @@ async def _send(
                 patience_seconds=patience.request_seconds,
                 stopping=stopping,
                 sent=sent,
-                waiting=lambda error, pause: progress.waits(told(error, pause)),
+                waiting=lambda error, _: progress.waits(f"waiting: {error}"),
             )
         except Interrupted as error:
             kind = Unanswered if isinstance(error.cause, Unreachable) else Failed
@@ -164,7 +164,7 @@ async def _wait(
             at_most_seconds=at_most_seconds,
             stopping=stopping,
             progress=progress.reach,
-            waiting=lambda error, pause: progress.waits(told(error, pause)),
+            waiting=lambda error, _: progress.waits(f"waiting: {error}"),
         )
 
 
