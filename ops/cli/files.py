@@ -41,9 +41,11 @@ class Tally:
     replayed: int = 0
     batches: list[Sent] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    latest: float = field(default_factory=time.monotonic)
 
     def add(self, sent: Sent) -> None:
         """Count a batch."""
+        self.latest = time.monotonic()
         self.batches.append(sent)
         self.accepted += sent.batch.size
         if sent.replayed:
@@ -52,7 +54,7 @@ class Tally:
     def words(self) -> str:
         """Tell it in one sentence."""
         earlier = f" ({self.replayed:,} of them earlier)" if self.replayed else ""
-        seconds = time.monotonic() - self.began
+        seconds = self.latest - self.began
         count = len(self.batches)
         return (
             f"{self.accepted:,} of {self.total:,} accepted{earlier}"
