@@ -5,6 +5,13 @@ from hypothesis import given, strategies as st
 
 from contracts import limits
 from contracts.channels import Channel
+from gateway.errors import Refusal
+from gateway.requests import (
+    BATCH_AT_MOST_BYTES,
+    BATCH_AT_MOST_ITEMS,
+    NotificationRequest,
+)
+from gateway.validation import check
 
 SMS, EMAIL, PUSH = Channel.SMS, Channel.EMAIL, Channel.PUSH
 
@@ -81,3 +88,47 @@ def test_a_subject_is_one_line() -> None:
 def test_metadata_is_small() -> None:
     assert limits.metadata_fault({"order": 4711}) is None
     assert limits.metadata_fault({"order": "x" * 4096})
+
+
+recipients = st.text(max_size=20) | st.from_regex(r"\+?[0-9]{0,17}|[a-z@.]{0,9}")
+
+
+@given(
+    st.sampled_from(Channel),
+    recipients,
+    st.text(max_size=200),
+    st.text(max_size=20),
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5_000), max_size=1),
+)
+def test_the_gateway_accepts_what_these_rules_accept(
+    channel: Channel,
+    recipient: str,
+    content: str,
+    subject: str,
+    metadata: dict[str, str],
+) -> None:
+    faults = (
+        limits.recipient_fault(channel, recipient),
+        limits.content_fault(channel, content),
+        limits.subject_fault(subject),
+        limits.metadata_fault(metadata),
+    )
+    request = NotificationRequest(
+        channel=channel,
+        recipient=recipient,
+        content=content,
+        subject=subject,
+        metadata=metadata,
+    )
+
+    if any(faults):
+        with pytest.raises(Refusal) as refused:
+            check(request)
+        assert str(refused.value) in faults
+    else:
+        check(request)
+
+
+def test_a_batch_is_as_large_as_the_gateway_takes() -> None:
+    assert limits.BATCH_AT_MOST_ITEMS == BATCH_AT_MOST_ITEMS
+    assert limits.BATCH_AT_MOST_BYTES == BATCH_AT_MOST_BYTES
