@@ -7,9 +7,10 @@ GatewayError
 """
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -123,6 +124,12 @@ class Gateway:
         self._session = session
         self.url = url.rstrip("/")
 
+    async def reach(self) -> None:
+        """Raise Unreachable unless somebody answers there, whatever the answer."""
+        with _explained(self.url):
+            async with self._session.get(f"{self.url}/healthz/live"):
+                pass
+
     async def create(self, body: bytes, key: str) -> Answer[Notification]:
         """Have one notification accepted; the same key and body do so once."""
         return await self._post(_NOTIFICATIONS, Notification, body, key)
@@ -152,17 +159,11 @@ class Gateway:
     async def _ask(
         self, method: str, path: str, type_: type[_Value], **options: Any
     ) -> Answer[_Value]:
-        try:
+        with _explained(self.url):
             async with self._session.request(
                 method, f"{self.url}{path}", **options
             ) as response:
                 body = await response.read()
-        except TimeoutError as error:
-            raise Unreachable(f"{self.url} did not answer in time") from error
-        except aiohttp.InvalidURL as error:
-            raise Unreachable(f"{self.url} is not the address of a gateway") from error
-        except aiohttp.ClientError as error:
-            raise Unreachable(f"{self.url} cannot be reached: {error}") from error
         if not response.ok:
             raise self._refusal(response, body)
         try:
@@ -188,6 +189,22 @@ class Gateway:
                 correlation_id="",
             )
         return Refused(problem, float(retry_after) if retry_after.isdigit() else None)
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turn what a request can raise into Unreachable."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unreachable(f"{url} did not answer in time") from error
+    except aiohttp.ClientConnectorError as error:
+        number = error.os_error.errno
+        reason = os.strerror(number) if number and number > 0 else error.strerror
+        raise Unreachable(f"{url} cannot be reached: {reason}") from error
+    except aiohttp.ClientError as error:
+        reason = str(error) or type(error).__name__
+        raise Unreachable(f"{url} did not answer: {reason}") from error
 
 
 @asynccontextmanager

@@ -78,13 +78,14 @@ def text(notification: Notification, trace: Trace, now: datetime) -> Iterator[st
 
 def duration(seconds: float) -> str:
     """Write a duration so that it can be compared at a glance."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} m {seconds % 60:02.0f} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} m"
+    if (milliseconds := round(seconds * 1e3)) < 1000:
+        return f"{milliseconds} ms"
+    if (hundredths := round(seconds * 1e2)) < 60_00:
+        return f"{hundredths / 100:.2f} s"
+    minutes, whole_seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {whole_seconds:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} m"
 
 
 def _heading(notification: Notification, now: datetime) -> str:

@@ -19,7 +19,6 @@ from ops.cli.gateways import (
     Unanswered,
     Where,
     explained,
-    told,
 )
 from ops.cli.progress import bar
 from ops.client import Gateway, Unreachable
@@ -42,9 +41,11 @@ class Tally:
     replayed: int = 0
     batches: list[Sent] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    latest: float = field(default_factory=time.monotonic)
 
     def add(self, sent: Sent) -> None:
         """Count a batch."""
+        self.latest = time.monotonic()
         self.batches.append(sent)
         self.accepted += sent.batch.size
         if sent.replayed:
@@ -53,7 +54,7 @@ class Tally:
     def words(self) -> str:
         """Tell it in one sentence."""
         earlier = f" ({self.replayed:,} of them earlier)" if self.replayed else ""
-        seconds = time.monotonic() - self.began
+        seconds = self.latest - self.began
         count = len(self.batches)
         return (
             f"{self.accepted:,} of {self.total:,} accepted{earlier}"
@@ -85,6 +86,7 @@ async def send(
     _stop_on_signals(stopping)
     with explained():
         async with client.open_gateway(where.url, where.api_key) as gateway:
+            await gateway.reach()
             await _send(
                 gateway, patience, path, common, examined, tally, stopping, parallel
             )
@@ -145,7 +147,7 @@ async def _send(
                 patience_seconds=patience.request_seconds,
                 stopping=stopping,
                 sent=sent,
-                waiting=lambda error, pause: progress.waits(told(error, pause)),
+                waiting=lambda error, _: progress.waits(f"waiting: {error}"),
             )
         except Interrupted as error:
             kind = Unanswered if isinstance(error.cause, Unreachable) else Failed
@@ -164,7 +166,7 @@ async def _wait(
             at_most_seconds=at_most_seconds,
             stopping=stopping,
             progress=progress.reach,
-            waiting=lambda error, pause: progress.waits(told(error, pause)),
+            waiting=lambda error, _: progress.waits(f"waiting: {error}"),
         )
 
 

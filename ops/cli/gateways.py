@@ -1,9 +1,10 @@
 """Which gateway a command speaks to, and how what goes wrong there becomes an exit code."""
 
+import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +16,7 @@ from ops.client import GatewayError, Unreachable
 
 _DEFAULT = "http://127.0.0.1:8080"
 
+_Result = TypeVar("_Result")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -105,6 +107,16 @@ def _alive(pid: object) -> bool:
     return True
 
 
+def run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run the command's work; being interrupted in it is an exit code of its own."""
+    try:
+        return asyncio.run(work)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        raise Stopped(
+            "stopped at once; what was in flight may have been accepted"
+        ) from error
+
+
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """End the command with what the gateway said."""
@@ -112,11 +124,6 @@ def explained() -> Iterator[None]:
         yield
     except GatewayError as error:
         fail(error)
-
-
-def told(error: GatewayError, pause_seconds: float) -> str:
-    """Say what is waited for."""
-    return f"waiting {pause_seconds:.1f} s: {error}"
 
 
 def fail(error: GatewayError, message: str | None = None) -> NoReturn:

@@ -12,11 +12,11 @@ import click
 import msgspec
 from piccolo.table import Table
 
-from contracts import keys
-from contracts.ids import new_id
+from contracts.keys import DEFAULT_TENANT, Role, is_tenant
 from contracts.tables import ApiKey, LedgerEngine
-from ops import client
+from ops import client, keys
 from ops.cli.gateways import Failed, running
+from ops.keys import KeyEntry
 
 _Result = TypeVar("_Result")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -34,7 +34,7 @@ class Tenant(click.ParamType[str]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
         """Check it, or fail with how one is written."""
-        if not keys.is_tenant(value):
+        if not is_tenant(value):
             self.fail("a tenant is named with letters, digits, - and _", param, ctx)
         return str(value)
 
@@ -121,8 +121,8 @@ def command() -> None:
     "--role",
     envvar="TOCSIN_KEYS_ROLE",
     show_envvar=True,
-    type=click.Choice([str(role) for role in keys.Role]),
-    default=str(keys.Role.SENDER),
+    type=click.Choice([str(role) for role in Role]),
+    default=str(Role.SENDER),
     show_default=True,
     help="What its owner may do.",
 )
@@ -132,7 +132,7 @@ def command() -> None:
     show_envvar=True,
     type=Tenant(),
     metavar="NAME",
-    default=keys.DEFAULT_TENANT,
+    default=DEFAULT_TENANT,
     show_default=True,
     help="Whose notifications it reaches.",
 )
@@ -156,23 +156,19 @@ def create(
     as_json: bool,
 ) -> None:
     """Make a key and print it, this once."""
-    secret = keys.new_key()
-    key = ApiKey(
-        id=new_id(),
-        tenant=tenant,
-        name=name,
-        role=role,
-        secret_hash=keys.hash_key(secret),
-        created_at=datetime.now(UTC),
-        expires_at=expires,
+    secret, entry = _run(
+        postgres_dsn,
+        lambda: keys.create(tenant, name, Role(role), expires_at=expires),
     )
-    _run(postgres_dsn, lambda: ApiKey.insert(key).run())
     if as_json:
-        click.echo(msgspec.json.encode({**_shown(key.to_dict()), "key": secret}))
+        click.echo(
+            msgspec.json.encode({**msgspec.structs.asdict(entry), "key": secret})
+        )
         return
     click.echo(secret)
     click.echo(
-        f"key {key.id} of tenant {tenant}, role {role}; it is shown only now", err=True
+        f"key {entry.id} of tenant {tenant}, role {role}; it is shown only now",
+        err=True,
     )
 
 
@@ -188,11 +184,8 @@ def create(
 @ledger_option
 @json_option
 def list_(*, tenant: str | None, postgres_dsn: str, as_json: bool) -> None:
-    """List keys, newest first; never the keys themselves."""
-    query = ApiKey.select().order_by(ApiKey.id, ascending=False)
-    if tenant is not None:
-        query = query.where(ApiKey.tenant == tenant)
-    found = [_shown(row) for row in _run(postgres_dsn, query.run)]
+    """List keys, oldest first; never the keys themselves."""
+    found = _run(postgres_dsn, lambda: keys.entries(tenant))
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
@@ -209,18 +202,17 @@ def revoke(*, key_id: UUID, postgres_dsn: str) -> None:
 
     Gateways remember keys for a few seconds, so it may be honoured that much longer.
     """
-    revoked = _run(postgres_dsn, lambda: _revoke(key_id))
-    if revoked is None:
+    revoked, entry = _run(postgres_dsn, lambda: _revoke(key_id))
+    if entry is None:
         raise Failed(f"there is no key {key_id}")
-    click.echo(f"revoked {revoked['name']} of tenant {revoked['tenant']}")
+    verb = "revoked" if revoked else "already revoked:"
+    click.echo(f"{verb} {entry.name} of tenant {entry.tenant}")
 
 
-async def _revoke(key_id: UUID) -> dict[str, Any] | None:
-    now: dict[Any, Any] = {ApiKey.revoked_at: datetime.now(UTC)}
-    the_key = ApiKey.id == key_id
-    await ApiKey.update(now).where(the_key, ApiKey.revoked_at.is_null()).run()
-    found: dict[str, Any] | None = await ApiKey.select().where(the_key).first().run()
-    return found
+async def _revoke(key_id: UUID) -> tuple[bool, KeyEntry | None]:
+    revoked = await keys.revoke(key_id)
+    found = [entry for entry in await keys.entries() if entry.id == key_id]
+    return revoked, found[0] if found else None
 
 
 def _run(dsn: str, query: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -239,29 +231,25 @@ def _run(dsn: str, query: Callable[[], Awaitable[_Result]]) -> _Result:
         raise Failed(f"the ledger cannot be used: {error}") from error
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "secret_hash"}
-
-
-def _row(key: dict[str, Any]) -> tuple[str, ...]:
+def _row(key: KeyEntry) -> tuple[str, ...]:
     return (
-        str(key["id"]),
-        key["tenant"],
-        key["role"],
-        key["name"],
-        _day(key["created_at"]),
-        _day(key["last_used_at"]),
+        str(key.id),
+        key.tenant,
+        key.role,
+        key.name,
+        _day(key.created_at),
+        _day(key.last_used_at),
         _state(key),
     )
 
 
-def _state(key: dict[str, Any]) -> str:
-    if key["revoked_at"]:
-        return f"revoked {_day(key['revoked_at'])}"
-    if not (expires := key["expires_at"]):
+def _state(key: KeyEntry) -> str:
+    if key.revoked_at:
+        return f"revoked {_day(key.revoked_at)}"
+    if key.expires_at is None:
         return "works"
-    verb = "expired" if expires <= datetime.now(UTC) else "works until"
-    return f"{verb} {_day(expires)}"
+    verb = "expired" if key.expires_at <= datetime.now(UTC) else "works until"
+    return f"{verb} {_day(key.expires_at)}"
 
 
 def _day(moment: datetime | None) -> str:

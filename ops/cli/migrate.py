@@ -37,12 +37,12 @@ class NotYet(Exception):
 @nats_options
 @click.option(
     "--replicas",
-    envvar="TOCSIN_MIGRATE_REPLICAS",
+    envvar="TOCSIN_NATS_REPLICAS",
     show_envvar=True,
     type=click.IntRange(1, 5),
     default=1,
     show_default=True,
-    help="Copies of each stream in a NATS cluster.",
+    help="Copies of each stream in a NATS cluster; the same for every process.",
 )
 @click.option(
     "--wait",

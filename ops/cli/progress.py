@@ -1,4 +1,4 @@
-"""A bar with rate and remaining time, on a terminal; silence elsewhere."""
+"""A bar with rate and remaining time on a terminal; elsewhere, only what it waits for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +33,7 @@ class Bar:
     def __init__(self, progress: Progress, words: str, total: int) -> None:
         self._progress = progress
         self._words = words
+        self._told: set[str] = set()
         self._task = progress.add_task(words, total=total)
 
     def advance(self, count: int) -> None:
@@ -44,8 +45,11 @@ class Bar:
         self._progress.update(self._task, completed=count)
 
     def waits(self, why: str) -> None:
-        """Say why nothing moves."""
+        """Say why nothing moves: in the bar, or once for each reason in a line."""
         self._progress.update(self._task, description=why)
+        if self._progress.disable and why not in self._told:
+            self._told.add(why)
+            self._progress.console.print(why, markup=False, highlight=False)
 
 
 @contextmanager

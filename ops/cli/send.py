@@ -1,6 +1,5 @@
 """`tocsin send`: options and what is printed; the work is in ops.client and ops.sending."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import msgspec
 from contracts.channels import Channel, Priority
 from ops import client, recipients
 from ops.cli import files, singles
-from ops.cli.gateways import Patience, Where, gateway_options
+from ops.cli.gateways import Patience, Where, gateway_options, run
 from ops.recipients import Common
 
 
@@ -238,7 +237,7 @@ def command(
             raise click.UsageError(
                 "--idempotency-key goes with --to; a file has its own"
             )
-        asyncio.run(
+        run(
             files.send(
                 where,
                 patience,
@@ -255,8 +254,11 @@ def command(
     if dry_run or label is not None:
         raise click.UsageError("--dry-run and --label go with --file")
     assert recipient is not None
-    body = msgspec.json.encode(_single(common, recipient))
-    asyncio.run(singles.send(where, patience, body, idempotency_key, as_json=as_json))
+    try:
+        body = msgspec.json.encode(_single(common, recipient))
+    except UnicodeEncodeError as error:
+        raise click.UsageError("what is sent must be valid Unicode") from error
+    run(singles.send(where, patience, body, idempotency_key, as_json=as_json))
 
 
 def _single(common: Common, recipient: str) -> dict[str, Any]:

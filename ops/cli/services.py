@@ -77,6 +77,14 @@ _SHARED: tuple[Callable[[Any], Any], ...] = (
         type_=click.Path(dir_okay=False, path_type=Path),
     ),
     setting(
+        "--nats-replicas",
+        "TOCSIN_NATS_REPLICAS",
+        "N",
+        "Copies of each stream in a NATS cluster; the same for every process.",
+        1,
+        click.IntRange(1, 5),
+    ),
+    setting(
         "--postgres-pool-size",
         "TOCSIN_POSTGRES_POOL_SIZE",
         "N",

@@ -1,13 +1,14 @@
 """Sending one notification from the command line, and staying with it."""
 
 import asyncio
+import functools
 import uuid
 
 import click
 
 from contracts.lifecycle import FINAL, Status
 from ops import client
-from ops.cli.gateways import Failed, Patience, Where, explained, told
+from ops.cli.gateways import Failed, Patience, Where, explained
 from ops.client import Answer, Gateway, GatewayError, Notification
 from ops.results import final_notification
 
@@ -18,9 +19,11 @@ async def send(
     """Have it accepted, wait for its end if asked to, and print what became of it."""
     with explained():
         async with client.open_gateway(where.url, where.api_key) as gateway:
+            await gateway.reach()
+            # A key of its own makes trying again safe.
+            key = key or str(uuid.uuid4())
             answer = await client.patiently(
-                # A key of its own makes trying again safe.
-                lambda: gateway.create(body, key or str(uuid.uuid4())),
+                functools.partial(gateway.create, body, key),
                 at_most_seconds=patience.request_seconds,
                 waiting=_tell,
                 stopping=asyncio.Event(),
@@ -82,5 +85,10 @@ def _shortfall(notification: Notification, seconds: float) -> str:
     return f"it is still {status} after {seconds:g} s; `tocsin trace {id_}` shows it"
 
 
-def _tell(error: GatewayError, pause_seconds: float) -> None:
-    click.echo(told(error, pause_seconds), err=True)
+@functools.cache  # once for each reason
+def _tell_once(reason: str) -> None:
+    click.echo(f"waiting: {reason}", err=True)
+
+
+def _tell(error: GatewayError, _pause_seconds: float) -> None:
+    _tell_once(str(error))

@@ -1,13 +1,12 @@
 """`tocsin trace`."""
 
-import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
 import click
 
 from ops import client, timeline
-from ops.cli.gateways import Where, explained, gateway_options
+from ops.cli.gateways import Where, explained, gateway_options, run
 from ops.client import Answer, Notification, Trace
 
 
@@ -35,7 +34,7 @@ def command(
     """
     where = Where(url=gateway_url, api_key=api_key)
     with explained():
-        notification, trace = asyncio.run(_ask(where, notification_id))
+        notification, trace = run(_ask(where, notification_id))
     if as_json:
         click.echo(trace.body)
         return

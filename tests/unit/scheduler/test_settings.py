@@ -9,9 +9,9 @@ from scheduler.settings import SchedulerSettings
 def test_a_margin_that_the_outbox_may_outlast_is_refused_by_name(margin: float):
     with pytest.raises(ValidationError) as refused:
         SchedulerSettings(
-            postgres_dsn="postgresql://tocsin@127.0.0.1/tocsin",  # type: ignore[arg-type]
-            nats_url="nats://127.0.0.1:4222",  # type: ignore[arg-type]
-            redis_url="redis://127.0.0.1:6379/0",  # type: ignore[arg-type]
+            postgres_dsn="postgresql://tocsin@127.0.0.1/tocsin",
+            nats_url="nats://127.0.0.1:4222",
+            redis_url="redis://127.0.0.1:6379/0",
             scheduler_reconcile_margin_seconds=margin,
         )
 
