@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from contracts.lifecycle import Status
@@ -92,7 +93,9 @@ class Claims:
                 claims += await self._store.claim(
                     [id_ for id_ in ids if id_ not in taken]
                 )
-            except ledger.AWAY as error:
+            except (*ledger.AWAY, asyncpg.PostgresError) as error:
+                # Also a full disk or a standby: putting the group back would spend its
+                # deliveries, of which a long outage has more than there are.
                 unanswered = True
                 log.warning("claim.interrupted", size=len(ids), error=repr(error))
             else:

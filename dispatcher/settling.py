@@ -37,6 +37,9 @@ _LONGEST_PAUSE_SECONDS = 5.0
 
 Key = tuple[UUID, int]
 
+#: What is wrong with the values and not with the server: trying again changes nothing.
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
 
 class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the trace says of an attempt."""
@@ -193,10 +196,10 @@ class Settler:
                 settled = await self._store.settle(results)
                 missing = [r for r in results if (r.id, r.fence) not in settled]
                 return {**settled, **await self._record_late(missing)}
-            except ledger.AWAY as error:
-                log.warning("settle.interrupted", size=len(results), error=repr(error))
-            except asyncpg.PostgresError as error:
+            except _REFUSED as error:
                 return await self._write_apart(results, error)
+            except (*ledger.AWAY, asyncpg.PostgresError) as error:
+                log.warning("settle.interrupted", size=len(results), error=repr(error))
             if await wait_for_stop(self._too_late, pause):
                 self._metrics.outcomes_unwritten(len(results))
                 log.error("outcomes.unwritten", size=len(results))

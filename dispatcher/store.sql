@@ -94,7 +94,10 @@ SELECT id, sequence, attempts, tenant, channel, priority, correlation_id, batch_
 
 -- settle --
 -- Writes outcomes, their trace and their dead letters together. An outcome counts only while
--- the fence of its claim is unchanged; what is not returned came too late.
+-- the fence of its claim is unchanged; what is not returned came too late. An unchanged
+-- sequence means that the status is still 'processing'. Saying so as well would cost a lot: the
+-- planner takes processing rows for rare and compares each row with each outcome (measured with
+-- 500: 25 ms instead of 7).
 WITH outcome AS (
   SELECT *
     FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::boolean[], $5::timestamptz[],
@@ -121,7 +124,6 @@ WITH outcome AS (
     FROM outcome AS o
    WHERE n.id = o.id
      AND n.id = ANY($1)
-     AND n.status = 'processing'
      AND n.sequence = o.fence
   RETURNING n.id, n.sequence, n.status, n.attempts, n.tenant, n.channel, n.priority,
             n.failure_class, n.failure_reason, n.updated_at, o.details
@@ -168,6 +170,5 @@ UPDATE notification AS n
   FROM unnest($1::uuid[], $2::integer[]) AS held (id, fence)
  WHERE n.id = held.id
    AND n.id = ANY($1)
-   AND n.status = 'processing'
    AND n.sequence = held.fence
 RETURNING n.id, n.sequence

@@ -168,6 +168,8 @@ async def test_an_outcome_is_kept_while_the_ledger_is_away(
         await private.servers.postgres.crash()
         gate.opened.set()
         await until(lambda: endpoint.in_flight == 0)
+        await bus.nc.flush()
+        assert await messages_on_bus(bus) == 20  # sent, and not yet acknowledged
         await private.servers.postgres.start()
         await until(lambda: in_the_end(ledger, ids, "delivered"), timeout_seconds=15)
         await until(lambda: bus_is_empty(bus))
