@@ -61,8 +61,8 @@ async def test_a_gateway_serves_until_it_is_told_to_stop(
     async with process(environment, gateway_port=0) as started:
         port = (await logged(started, "gateway.listening"))["port"]
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-            response = await http.post(NOTIFICATIONS, json=SMS)
-            assert response.status == 202
+            async with http.post(NOTIFICATIONS, json=SMS) as response:
+                assert response.status == 202
         started.send_signal(signal.SIGTERM)
         code, log = await ended(started)
     assert code == 0
@@ -116,9 +116,12 @@ async def test_a_gateway_that_starts_before_its_servers_serves_when_they_come(
     async with process(environment, gateway_port=0, nats_url=nats) as started:
         port = (await logged(started, "gateway.listening"))["port"]
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-            assert (await http.get("/healthz/live")).status == 200
-            assert (await http.get("/healthz/ready")).status == 503
-            assert (await http.post(NOTIFICATIONS, json=SMS)).status == 202
+            async with http.get("/healthz/live") as live:
+                assert live.status == 200
+            async with http.get("/healthz/ready") as ready:
+                assert ready.status == 503
+            async with http.post(NOTIFICATIONS, json=SMS) as response:
+                assert response.status == 202
         started.send_signal(signal.SIGTERM)
         code, _ = await ended(started)
     assert code == 0
