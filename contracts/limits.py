@@ -4,9 +4,6 @@ Each check returns what is wrong, as a rule a person can follow, or None. Pure.
 """
 
 import re
-from typing import Any
-
-import msgspec
 
 from contracts.channels import Channel
 
@@ -40,7 +37,7 @@ def recipient_fault(channel: Channel, recipient: str) -> str | None:
             right = bool(recipient)
     if not right:
         return _RECIPIENT_RULES[channel]
-    if longer_than(recipient, RECIPIENT_AT_MOST_BYTES[channel]):
+    if _longer_than(recipient, RECIPIENT_AT_MOST_BYTES[channel]):
         return f"a recipient has at most {RECIPIENT_AT_MOST_BYTES[channel]} bytes"
     return None
 
@@ -50,21 +47,21 @@ def content_fault(channel: Channel, content: str) -> str | None:
     if not content:
         return "content is empty"
     at_most = CONTENT_AT_MOST_BYTES[channel]
-    if longer_than(content, at_most):
+    if _longer_than(content, at_most):
         return f"the content of {channel} has at most {at_most} bytes in UTF-8"
     return None
 
 
 def subject_fault(subject: str) -> str | None:
     """Check a subject: a line break in it would add headers to a mail."""
-    if _CONTROL.search(subject) or longer_than(subject, SUBJECT_AT_MOST_BYTES):
+    if _CONTROL.search(subject) or _longer_than(subject, SUBJECT_AT_MOST_BYTES):
         return f"subject is one line of at most {SUBJECT_AT_MOST_BYTES} bytes"
     return None
 
 
-def metadata_fault(metadata: dict[str, Any]) -> str | None:
-    """Check the size of metadata, as it is stored."""
-    if len(msgspec.json.encode(metadata)) > METADATA_AT_MOST_BYTES:
+def metadata_fault(encoded: bytes) -> str | None:
+    """Check the size of metadata, encoded as it is stored."""
+    if len(encoded) > METADATA_AT_MOST_BYTES:
         return f"metadata has at most {METADATA_AT_MOST_BYTES} bytes as JSON"
     return None
 
@@ -81,7 +78,7 @@ def is_email_address(text: str) -> bool:
     )
 
 
-def longer_than(text: str, at_most_bytes: int) -> bool:
+def _longer_than(text: str, at_most_bytes: int) -> bool:
     """Compare a length in UTF-8 bytes, without encoding what is plainly short or long."""
     length = len(text)
     if length > at_most_bytes:

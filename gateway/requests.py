@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from contracts.limits import BATCH_AT_MOST_ITEMS
 from contracts.problems import ProblemType
 from gateway.errors import Refusal
 
 SINGLE_AT_MOST_BYTES = 1 << 20
-BATCH_AT_MOST_BYTES = 8 << 20
-BATCH_AT_MOST_ITEMS = 1000
 
 
 class NotificationRequest(msgspec.Struct, gc=False):

@@ -13,11 +13,11 @@ from quart import (
 )
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from contracts.limits import BATCH_AT_MOST_BYTES
 from contracts.problems import ProblemType
 from gateway.bodies import refuse_declared, too_large
 from gateway.door import Door, open_call, response_headers
 from gateway.errors import Refusal
-from gateway.requests import BATCH_AT_MOST_BYTES
 from gateway.routing import Answer, Call, Route
 
 

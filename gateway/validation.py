@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts import limits
 from contracts.channels import Channel, Priority
 from contracts.problems import ProblemType
 from gateway.errors import Refusal
@@ -18,18 +19,10 @@ from gateway.requests import NotificationRequest
 
 DEFAULT_MAX_ATTEMPTS = 5
 MAX_ATTEMPTS_LIMIT = 10
-METADATA_AT_MOST_BYTES = 4096
-RECIPIENT_AT_MOST_BYTES = {Channel.SMS: 16, Channel.EMAIL: 320, Channel.PUSH: 4096}
-CONTENT_AT_MOST_BYTES = {Channel.SMS: 160, Channel.EMAIL: 10_000, Channel.PUSH: 500}
-#: The longest line of a mail (RFC 5322 §2.1.1).
-SUBJECT_AT_MOST_BYTES = 998
 
 _CHANNELS = {str(channel): channel for channel in Channel}
 _PRIORITIES = {str(priority): priority for priority in Priority}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")
-_SPACE = re.compile(r"\s")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -75,18 +68,6 @@ def parse_uuid(text: str) -> UUID | None:
     return UUID(text) if _UUID.fullmatch(text) else None
 
 
-def is_email_address(text: str) -> bool:
-    r"""Match ``[^@\s]+@[^@\s]+\.[^@\s]+``, in time that grows with the length alone."""
-    local, _, domain = text.partition("@")
-    dot = domain.find(".", 1)
-    return (
-        bool(local)
-        and 1 <= dot < len(domain) - 1
-        and "@" not in domain
-        and _SPACE.search(text) is None
-    )
-
-
 def _channel(given: str | None, at: str) -> Channel:
     name = given or ""
     channel = _CHANNELS.get(name) or _CHANNELS.get(name.strip().lower())
@@ -125,49 +106,23 @@ def _refuse_template(given: str, at: str) -> None:
 
 def _recipient(channel: Channel, given: str | None, at: str) -> str:
     recipient = given or ""
-    match channel:
-        case Channel.SMS:
-            right = _PHONE_NUMBER.fullmatch(recipient) is not None
-            rule = "an SMS goes to a number like +15555550001"
-        case Channel.EMAIL:
-            right = is_email_address(recipient)
-            rule = "an email goes to an address like someone@example.com"
-        case Channel.PUSH:
-            right = bool(recipient)
-            rule = "a push notification goes to a device token"
-    at_most = RECIPIENT_AT_MOST_BYTES[channel]
-    if right and _longer_than(recipient, at_most):
-        right, rule = False, f"a recipient has at most {at_most} bytes"
-    if not right:
-        raise Refusal.of_field(ProblemType.INVALID_RECIPIENT, f"{at}/recipient", rule)
+    if fault := limits.recipient_fault(channel, recipient):
+        raise Refusal.of_field(ProblemType.INVALID_RECIPIENT, f"{at}/recipient", fault)
     return recipient
 
 
 def _content(channel: Channel, given: str | None, at: str) -> str:
-    if not given:
-        raise Refusal.of_field(
-            ProblemType.INVALID_CONTENT, f"{at}/content", "content is empty"
-        )
-    at_most = CONTENT_AT_MOST_BYTES[channel]
-    if _longer_than(given, at_most):
-        raise Refusal.of_field(
-            ProblemType.INVALID_CONTENT,
-            f"{at}/content",
-            f"the content of {channel} has at most {at_most} bytes in UTF-8",
-        )
-    return given
+    content = given or ""
+    if fault := limits.content_fault(channel, content):
+        raise Refusal.of_field(ProblemType.INVALID_CONTENT, f"{at}/content", fault)
+    return content
 
 
 def _subject(given: str | None, at: str) -> str | None:
     if not given:
         return None
-    # A line break would let the subject add headers to a mail.
-    if _CONTROL.search(given) or _longer_than(given, SUBJECT_AT_MOST_BYTES):
-        raise Refusal.of_field(
-            ProblemType.BAD_REQUEST,
-            f"{at}/subject",
-            f"subject is one line of at most {SUBJECT_AT_MOST_BYTES} bytes",
-        )
+    if fault := limits.subject_fault(given):
+        raise Refusal.of_field(ProblemType.BAD_REQUEST, f"{at}/subject", fault)
     return given
 
 
@@ -182,12 +137,8 @@ def _metadata(given: dict[str, Any] | None, at: str) -> str | None:
             f"{at}/metadata",
             "metadata is nested too deeply",
         ) from error
-    if len(text) > METADATA_AT_MOST_BYTES:
-        raise Refusal.of_field(
-            ProblemType.BAD_REQUEST,
-            f"{at}/metadata",
-            f"metadata has at most {METADATA_AT_MOST_BYTES} bytes as JSON",
-        )
+    if fault := limits.metadata_fault(text):
+        raise Refusal.of_field(ProblemType.BAD_REQUEST, f"{at}/metadata", fault)
     return text.decode()
 
 
@@ -217,11 +168,3 @@ def _max_attempts(given: int | None, at: str) -> int:
             f"max_attempts is between 1 and {MAX_ATTEMPTS_LIMIT}",
         )
     return given
-
-
-def _longer_than(text: str, at_most_bytes: int) -> bool:
-    """Compare a length in UTF-8 bytes, without encoding what is plainly short or long."""
-    length = len(text)
-    if length > at_most_bytes:
-        return True
-    return not text.isascii() and len(text.encode()) > at_most_bytes

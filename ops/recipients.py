@@ -191,7 +191,9 @@ def _metadata(
     cell: str | None, common: Common
 ) -> tuple[dict[str, Any] | None, str | None]:
     metadata = read_metadata(cell) if cell else common.metadata
-    return metadata, None if metadata is None else limits.metadata_fault(metadata)
+    return metadata, None if metadata is None else limits.metadata_fault(
+        msgspec.json.encode(metadata)
+    )
 
 
 def read_metadata(text: str) -> dict[str, Any]:

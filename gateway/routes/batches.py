@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from contracts.ids import new_id, time_of
+from contracts.limits import BATCH_AT_MOST_BYTES
 from contracts.problems import FieldError
 from gateway.acceptance import Acceptance, key_of
 from gateway.bodies import read_json
 from gateway.errors import Refusal
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
-from gateway.requests import BATCH_AT_MOST_BYTES, NotificationRequest, decode_batch
+from gateway.requests import NotificationRequest, decode_batch
 from gateway.routing import Answer, Call, Route, RouteName
 from gateway.store import Store
 from gateway.submissions import NewBatch, draft_notification

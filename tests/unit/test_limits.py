@@ -5,13 +5,6 @@ from hypothesis import given, strategies as st
 
 from contracts import limits
 from contracts.channels import Channel
-from gateway.errors import Refusal
-from gateway.requests import (
-    BATCH_AT_MOST_BYTES,
-    BATCH_AT_MOST_ITEMS,
-    NotificationRequest,
-)
-from gateway.validation import check
 
 SMS, EMAIL, PUSH = Channel.SMS, Channel.EMAIL, Channel.PUSH
 
@@ -58,11 +51,18 @@ def test_whom_it_may_not_go_to(channel: Channel, recipient: str) -> None:
     assert limits.recipient_fault(channel, recipient)
 
 
-@given(st.text(alphabet="ab@. \n", max_size=12))
-def test_an_email_address_is_what_the_contract_says(text: str) -> None:
-    expected = re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text) is not None
+_addresses = st.text(st.sampled_from("a.@ \tü\n"), max_size=9)
 
-    assert limits.is_email_address(text) == expected
+
+@given(_addresses)
+def test_the_check_of_addresses_is_the_pattern_of_the_contract(text: str) -> None:
+    pattern = re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text)
+
+    assert limits.is_email_address(text) == (pattern is not None)
+
+
+def test_a_hostile_address_is_refused_in_time_that_grows_with_its_length() -> None:
+    assert not limits.is_email_address("a@" + "." * 1_000_000 + "@")
 
 
 @pytest.mark.parametrize(("channel", "at_most"), limits.CONTENT_AT_MOST_BYTES.items())
@@ -74,11 +74,6 @@ def test_content_is_measured_in_bytes(channel: Channel, at_most: int) -> None:
     assert limits.content_fault(channel, "") == "content is empty"
 
 
-@given(st.text(max_size=20), st.integers(0, 40))
-def test_lengths_are_compared_in_utf8(text: str, at_most: int) -> None:
-    assert limits.longer_than(text, at_most) == (len(text.encode()) > at_most)
-
-
 def test_a_subject_is_one_line() -> None:
     assert limits.subject_fault("Your receipt") is None
     assert limits.subject_fault("Your receipt\nBcc: all@example.com")
@@ -86,49 +81,5 @@ def test_a_subject_is_one_line() -> None:
 
 
 def test_metadata_is_small() -> None:
-    assert limits.metadata_fault({"order": 4711}) is None
-    assert limits.metadata_fault({"order": "x" * 4096})
-
-
-recipients = st.text(max_size=20) | st.from_regex(r"\+?[0-9]{0,17}|[a-z@.]{0,9}")
-
-
-@given(
-    st.sampled_from(Channel),
-    recipients,
-    st.text(max_size=200),
-    st.text(max_size=20),
-    st.dictionaries(st.text(max_size=5), st.text(max_size=5_000), max_size=1),
-)
-def test_the_gateway_accepts_what_these_rules_accept(
-    channel: Channel,
-    recipient: str,
-    content: str,
-    subject: str,
-    metadata: dict[str, str],
-) -> None:
-    faults = (
-        limits.recipient_fault(channel, recipient),
-        limits.content_fault(channel, content),
-        limits.subject_fault(subject),
-        limits.metadata_fault(metadata),
-    )
-    request = NotificationRequest(
-        channel=channel,
-        recipient=recipient,
-        content=content,
-        subject=subject,
-        metadata=metadata,
-    )
-
-    if any(faults):
-        with pytest.raises(Refusal) as refused:
-            check(request)
-        assert str(refused.value) in faults
-    else:
-        check(request)
-
-
-def test_a_batch_is_as_large_as_the_gateway_takes() -> None:
-    assert limits.BATCH_AT_MOST_ITEMS == BATCH_AT_MOST_ITEMS
-    assert limits.BATCH_AT_MOST_BYTES == BATCH_AT_MOST_BYTES
+    assert limits.metadata_fault(b"x" * 4096) is None
+    assert limits.metadata_fault(b"x" * 4097)
