@@ -60,9 +60,11 @@ async def test_a_gateway_serves_until_it_is_told_to_stop(
 ) -> None:
     async with process(environment, gateway_port=0) as started:
         port = (await logged(started, "gateway.listening"))["port"]
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-            async with http.post(NOTIFICATIONS, json=SMS) as response:
-                assert response.status == 202
+        async with (
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+            http.post(NOTIFICATIONS, json=SMS) as response,
+        ):
+            assert response.status == 202
         started.send_signal(signal.SIGTERM)
         code, log = await ended(started)
     assert code == 0
