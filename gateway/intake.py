@@ -18,7 +18,7 @@ import structlog
 from contracts.ids import new_id
 from gateway.errors import IntakeFull, KeyInFlight, LedgerAway, SubmissionFailed
 from gateway.metrics import Metrics
-from gateway.store import UNAVAILABLE
+from gateway.store import UNAVAILABLE, facts_of
 from gateway.submissions import KeyOwner, NewNotification, Submission
 
 log = structlog.stdlib.get_logger()
@@ -185,7 +185,7 @@ class Intake:
                 await self._commit([waiting])
             return
         self._metrics.commit_failed()
-        log.error("submission.failed", error=type(error).__name__, exc_info=error)
+        log.error("submission.failed", **facts_of(error))
         self._fail(group, SubmissionFailed)
 
     def _fail(

@@ -43,6 +43,17 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 _NO_DETAILS = msgspec.Raw(b"{}")
 
 
+def facts_of(error: Exception) -> dict[str, Any]:
+    """Say what went wrong for a log: never in the error's words, which may quote a row."""
+    facts: dict[str, Any] = {"error": type(error).__name__}
+    if isinstance(error, asyncpg.PostgresError):
+        facts["sqlstate"] = error.sqlstate
+        facts["constraint"] = getattr(error, "constraint_name", None)
+    else:
+        facts["exc_info"] = error
+    return facts
+
+
 class KeyHolder(NamedTuple):
     """Whose key it is."""
 
