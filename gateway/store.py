@@ -16,7 +16,7 @@ import msgspec
 
 from contracts.keys import Role
 from contracts.lifecycle import Status
-from gateway.submissions import Claim, NewBatch, NewNotification, Submission
+from gateway.submissions import NewBatch, NewNotification, Reservation, Submission
 from gateway.views import BatchView, NotificationView, Trace, TraceEntry
 from ops.runtime import ledger as runtime_ledger
 from ops.runtime.ledger import Ledger
@@ -86,11 +86,11 @@ class Store:
         now: datetime,
         submissions: Sequence[Submission],
     ) -> frozenset[UUID]:
-        """Commit all submissions whose claim is won, and return the won claims' resources.
+        """Commit all submissions but those whose reservation is lost.
 
-        Removes the ``confirmed`` outbox groups in the same transaction.
+        Returns the resources of the reservations that were won. Removes the ``confirmed`` outbox groups in the same transaction.
         """
-        claims = [s.claim for s in submissions if s.claim is not None]
+        reservations = [s.reservation for s in submissions if s.reservation is not None]
         batches = [s.batch for s in submissions if s.batch is not None]
         notifications = [n for s in submissions for n in s.notifications]
         rows = await self._ledger.fetch(
@@ -98,7 +98,7 @@ class Store:
             group_id,
             confirmed,
             now,
-            *_columns(claims, len(Claim._fields)),
+            *_columns(reservations, len(Reservation._fields)),
             *_columns(notifications, len(NewNotification._fields)),
             *_columns(batches, len(NewBatch._fields)),
         )
