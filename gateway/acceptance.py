@@ -11,7 +11,7 @@ from gateway.intake import Intake
 from gateway.metrics import Metrics
 from gateway.routing import Answer, Call
 from gateway.store import Store
-from gateway.submissions import Claim, NewBatch, NewNotification, Submission
+from gateway.submissions import NewBatch, NewNotification, Reservation, Submission
 
 _KEY_AT_MOST_CHARACTERS = 255
 _REPLAY_HEADER = (b"idempotent-replay", b"true")
@@ -66,11 +66,11 @@ class Acceptance:
     ) -> Answer:
         """Commit and answer 202 with ``response``; or, for a key that has an answer, that.
 
-        With a key, the rows carry ``resource_id`` as their ``claim_id``.
+        With a key, the rows carry ``resource_id`` as their ``reservation_id``.
         """
-        claim = None
+        reservation = None
         if key is not None:
-            claim = Claim(
+            reservation = Reservation(
                 tenant=call.principal.tenant,
                 endpoint=f"{call.method} {call.path}",
                 key=key,
@@ -81,18 +81,22 @@ class Acceptance:
                 expires_at=datetime.now(UTC) + self._remembered,
             )
         is_new = await self._intake.accept(
-            Submission(notifications=notifications, batch=batch, claim=claim)
+            Submission(
+                notifications=notifications, batch=batch, reservation=reservation
+            )
         )
-        if is_new or claim is None:
+        if is_new or reservation is None:
             return Answer(202, response, headers=[(b"location", location.encode())])
-        return await self._replay(claim)
+        return await self._replay(reservation)
 
-    async def _replay(self, claim: Claim) -> Answer:
-        stored = await self._store.of(claim.tenant).answer(claim.endpoint, claim.key)
+    async def _replay(self, reservation: Reservation) -> Answer:
+        stored = await self._store.of(reservation.tenant).answer(
+            reservation.endpoint, reservation.key
+        )
         if stored is None:
-            # It expired and was pruned since the claim was lost: the next try will win.
+            # It expired and was pruned since the reservation was lost: the next try will win.
             raise KeyInFlight
-        if stored.body_hash != claim.body_hash:
+        if stored.body_hash != reservation.body_hash:
             raise Refusal(
                 ProblemType.IDEMPOTENCY_KEY_MISMATCH,
                 "this Idempotency-Key was used with another body",

@@ -1,7 +1,7 @@
 """The ASGI application the server calls: a short way for busy routes, Quart for the rest.
 
 The two routes that carry nearly all traffic have fixed paths and need nothing of what
-Quart does for a request, which costs about as much as serving it. So their calls go from
+Quart does for a request, which costs half as much again. So their calls go from
 the server straight to the door. Handlers and door are the same either way.
 """
 

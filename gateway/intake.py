@@ -18,7 +18,7 @@ import structlog
 from contracts.ids import new_id
 from gateway.errors import IntakeFull, KeyInFlight, LedgerAway, SubmissionFailed
 from gateway.metrics import Metrics
-from gateway.store import UNAVAILABLE
+from gateway.store import UNAVAILABLE, facts_of
 from gateway.submissions import KeyOwner, NewNotification, Submission
 
 log = structlog.stdlib.get_logger()
@@ -34,7 +34,7 @@ class Groups(Protocol):
         now: datetime,
         submissions: Sequence[Submission],
     ) -> frozenset[UUID]:
-        """Commit a group and return the ``resource_id`` of every claim that was won."""
+        """Commit a group and return the ``resource_id`` of every reservation that was won."""
         ...
 
 
@@ -99,8 +99,8 @@ class Intake:
         size = len(submission.notifications)
         if self._draining or self.depth + size > self._capacity:
             raise IntakeFull
-        if submission.claim is not None:
-            owner = submission.claim.owner
+        if submission.reservation is not None:
+            owner = submission.reservation.owner
             if owner in self._keys_in_flight:
                 raise KeyInFlight
             self._keys_in_flight.add(owner)
@@ -170,7 +170,10 @@ class Intake:
         stored: list[NewNotification] = []
         for waiting in group:
             submission = waiting.submission
-            is_stored = submission.claim is None or submission.claim.resource_id in won
+            is_stored = (
+                submission.reservation is None
+                or submission.reservation.resource_id in won
+            )
             self._forget(submission)
             if is_stored:
                 stored += submission.notifications
@@ -185,7 +188,7 @@ class Intake:
                 await self._commit([waiting])
             return
         self._metrics.commit_failed()
-        log.error("submission.failed", error=type(error).__name__, exc_info=error)
+        log.error("submission.failed", **facts_of(error))
         self._fail(group, SubmissionFailed)
 
     def _fail(
@@ -198,5 +201,5 @@ class Intake:
 
     def _forget(self, submission: Submission) -> None:
         self.depth -= len(submission.notifications)
-        if submission.claim is not None:
-            self._keys_in_flight.discard(submission.claim.owner)
+        if submission.reservation is not None:
+            self._keys_in_flight.discard(submission.reservation.owner)

@@ -16,7 +16,7 @@ import msgspec
 
 from contracts.keys import Role
 from contracts.lifecycle import Status
-from gateway.submissions import Claim, NewBatch, NewNotification, Submission
+from gateway.submissions import NewBatch, NewNotification, Reservation, Submission
 from gateway.views import BatchView, NotificationView, Trace, TraceEntry
 from ops.runtime import ledger as runtime_ledger
 from ops.runtime.ledger import Ledger
@@ -41,6 +41,17 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 )
 
 _NO_DETAILS = msgspec.Raw(b"{}")
+
+
+def facts_of(error: Exception) -> dict[str, Any]:
+    """Say what went wrong for a log: never in the error's words, which may quote a row."""
+    facts: dict[str, Any] = {"error": type(error).__name__}
+    if isinstance(error, asyncpg.PostgresError):
+        facts["sqlstate"] = error.sqlstate
+        facts["constraint"] = getattr(error, "constraint_name", None)
+    else:
+        facts["exc_info"] = error
+    return facts
 
 
 class KeyHolder(NamedTuple):
@@ -75,11 +86,11 @@ class Store:
         now: datetime,
         submissions: Sequence[Submission],
     ) -> frozenset[UUID]:
-        """Commit all submissions whose claim is won, and return the won claims' resources.
+        """Commit all submissions but those whose reservation is lost.
 
-        Removes the ``confirmed`` outbox groups in the same transaction.
+        Returns the resources of the reservations that were won. Removes the ``confirmed`` outbox groups in the same transaction.
         """
-        claims = [s.claim for s in submissions if s.claim is not None]
+        reservations = [s.reservation for s in submissions if s.reservation is not None]
         batches = [s.batch for s in submissions if s.batch is not None]
         notifications = [n for s in submissions for n in s.notifications]
         rows = await self._ledger.fetch(
@@ -87,7 +98,7 @@ class Store:
             group_id,
             confirmed,
             now,
-            *_columns(claims, len(Claim._fields)),
+            *_columns(reservations, len(Reservation._fields)),
             *_columns(notifications, len(NewNotification._fields)),
             *_columns(batches, len(NewBatch._fields)),
         )

@@ -3,12 +3,12 @@
 -- its key was free or had expired; the keys that were won are returned, by resource.
 -- Keys are locked in one order everywhere, so two gateways cannot deadlock over them; the
 -- second waits until the first has committed, and loses.
-WITH claimed AS (
+WITH reserved AS (
   INSERT INTO idempotency_key AS held
     (tenant, endpoint, key, body_hash, resource_id, response, correlation_id, created_at, expires_at)
   SELECT tenant, endpoint, key, body_hash, resource_id, response, correlation_id, $3, expires_at
     FROM unnest($4::text[], $5::text[], $6::text[], $7::bytea[], $8::uuid[], $9::bytea[], $10::text[], $11::timestamptz[])
-      AS claim (tenant, endpoint, key, body_hash, resource_id, response, correlation_id, expires_at)
+      AS reservation (tenant, endpoint, key, body_hash, resource_id, response, correlation_id, expires_at)
    ORDER BY tenant, endpoint, key
   ON CONFLICT (tenant, endpoint, key) DO UPDATE
     SET body_hash = excluded.body_hash, resource_id = excluded.resource_id,
@@ -22,8 +22,8 @@ WITH claimed AS (
                        $26::timestamptz[], $27::timestamptz[], $28::uuid[])
     AS new (id, tenant, channel, priority, max_attempts, recipient, subject, content,
             correlation_id, traceparent, batch_id, idempotency_key, metadata, due_at,
-            scheduled_at, expires_at, claim_id)
-   WHERE claim_id IS NULL OR claim_id IN (SELECT resource_id FROM claimed)
+            scheduled_at, expires_at, reservation_id)
+   WHERE reservation_id IS NULL OR reservation_id IN (SELECT resource_id FROM reserved)
 ), stored AS (
   INSERT INTO notification
     (id, tenant, channel, priority, status, sequence, max_attempts, recipient, subject, content,
@@ -44,15 +44,15 @@ WITH claimed AS (
   INSERT INTO batch (id, tenant, size, last_id, correlation_id, created_at)
   SELECT id, tenant, size, last_id, correlation_id, uuid_extract_timestamp(id)
     FROM unnest($29::uuid[], $30::text[], $31::int[], $32::uuid[], $33::text[], $34::uuid[])
-      AS new (id, tenant, size, last_id, correlation_id, claim_id)
-   WHERE claim_id IS NULL OR claim_id IN (SELECT resource_id FROM claimed)
+      AS new (id, tenant, size, last_id, correlation_id, reservation_id)
+   WHERE reservation_id IS NULL OR reservation_id IN (SELECT resource_id FROM reserved)
 ), outboxed AS (
   INSERT INTO outbox_group (id, notification_ids, created_at)
   SELECT $1, array_agg(id), $3 FROM fresh WHERE due_at IS NULL HAVING count(*) > 0
 ), confirmed AS (
   DELETE FROM outbox_group WHERE id = ANY($2::uuid[])
 )
-SELECT resource_id FROM claimed
+SELECT resource_id FROM reserved
 
 -- forget_groups --
 -- Removes outbox groups that the bus has confirmed.

@@ -36,7 +36,7 @@ class NewNotification(NamedTuple):
     due_at: datetime | None
     scheduled_at: datetime | None
     expires_at: datetime | None
-    claim_id: UUID | None  #: the ``resource_id`` of the claim it depends on
+    reservation_id: UUID | None  #: the ``resource_id`` of the reservation it depends on
 
     @property
     def lane(self) -> Lane:
@@ -52,7 +52,7 @@ def draft_notification(
     traceparent: str | None,
     key: str | None,
     batch_id: UUID | None = None,
-    claim_id: UUID | None = None,
+    reservation_id: UUID | None = None,
 ) -> NewNotification:
     """Return the row of an acceptable draft. It waits if its time is still to come."""
     scheduled_at = draft.scheduled_at
@@ -74,7 +74,7 @@ def draft_notification(
         due_at=scheduled_at if waits else None,
         scheduled_at=scheduled_at,
         expires_at=draft.expires_at,
-        claim_id=claim_id,
+        reservation_id=reservation_id,
     )
 
 
@@ -86,7 +86,7 @@ class NewBatch(NamedTuple):
     size: int
     last_id: UUID
     correlation_id: str
-    claim_id: UUID | None
+    reservation_id: UUID | None
 
 
 class KeyOwner(NamedTuple):
@@ -97,7 +97,7 @@ class KeyOwner(NamedTuple):
     key: str
 
 
-class Claim(NamedTuple):
+class Reservation(NamedTuple):
     """The answer a key shall have, if it has none yet; in the order of the parameters."""
 
     tenant: str
@@ -118,9 +118,9 @@ class Claim(NamedTuple):
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is committed together or not at all.
 
-    With a claim it is committed only if the claim's key is free.
+    With a reservation it is committed only if the reservation's key is free.
     """
 
     notifications: Sequence[NewNotification]
     batch: NewBatch | None = None
-    claim: Claim | None = None
+    reservation: Reservation | None = None

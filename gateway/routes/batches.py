@@ -55,7 +55,7 @@ class Batches:
         body = await read_json(call, BATCH_AT_MOST_BYTES)
         drafts = check_all(decode_batch(body))
         id_ = new_id()  # before its members': their ids are a range that begins here
-        claim_id = None if key is None else id_
+        reservation_id = None if key is None else id_
         traceparent = traceparent_of(call)
         notifications = [
             draft_notification(
@@ -65,7 +65,7 @@ class Batches:
                 traceparent=traceparent,
                 key=None,
                 batch_id=id_,
-                claim_id=claim_id,
+                reservation_id=reservation_id,
             )
             for draft in drafts
         ]
@@ -89,7 +89,7 @@ class Batches:
                 size=len(notifications),
                 last_id=notifications[-1].id,
                 correlation_id=call.correlation_id,
-                claim_id=claim_id,
+                reservation_id=reservation_id,
             ),
         )
 

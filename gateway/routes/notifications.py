@@ -61,7 +61,7 @@ class Notifications:
             call,
             traceparent=traceparent_of(call),
             key=key,
-            claim_id=None if key is None else id_,
+            reservation_id=None if key is None else id_,
         )
         return await self._acceptance.accept(
             call,

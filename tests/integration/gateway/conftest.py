@@ -51,3 +51,10 @@ async def shared_gateway(
         direct = DIRECT if request.param == "direct" else frozenset()
         async with running_gateway(settings, direct=direct) as gateway:
             yield gateway
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def emptied_gateway(shared_gateway: RunningGateway) -> RunningGateway:
+    """The shared gateway with a ledger in which nothing was ever accepted."""
+    await shared_gateway.empty()
+    return shared_gateway

@@ -24,9 +24,11 @@ class RunningGateway:
     """One gateway and a client of it."""
 
     def __init__(
-        self, service: Service, port: int, http: aiohttp.ClientSession
+        self, service: Service, dsn: str, port: int, http: aiohttp.ClientSession
     ) -> None:
+        self.dsn = dsn
         self.service = service
+        self.ledger = service.ledger
         self.port = port
         self.http = http
 
@@ -49,6 +51,18 @@ class RunningGateway:
         assert response.status == 202, await response.text()
         created: dict[str, Any] = await response.json()
         return created
+
+    async def empty(self) -> None:
+        """Forget everything that was accepted."""
+        await self.ledger.fetch(
+            "TRUNCATE notification, notification_event, batch, idempotency_key,"
+            " outbox_group"
+        )
+
+    async def count(self, table: str = "notification") -> int:
+        """Return how many rows a table has."""
+        [row] = await self.ledger.fetch(f"SELECT count(*) AS n FROM {table}")
+        return int(row["n"])
 
     def metric(self, name: str, **labels: str) -> float:
         registry: CollectorRegistry = self.service.registry
@@ -96,7 +110,9 @@ async def running_gateway(
             async with aiohttp.ClientSession(
                 f"http://127.0.0.1:{port}", connector=connector
             ) as http:
-                yield RunningGateway(service, port, http)
+                yield RunningGateway(
+                    service, str(gateway_settings.postgres_dsn), port, http
+                )
         finally:
             service.stopping.set()
             await running

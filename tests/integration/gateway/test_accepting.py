@@ -12,6 +12,7 @@ from contracts.channels import Channel, Lane, Priority
 from contracts.ids import time_of
 from contracts.lifecycle import Status
 from contracts.messages import NotificationQueued, StatusChanged
+from contracts.settings import MeshSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from tests.integration.gateway.gateways import (
@@ -19,6 +20,7 @@ from tests.integration.gateway.gateways import (
     NOTIFICATIONS,
     SMS,
     RunningGateway,
+    running_gateway,
 )
 from tests.waiting import until
 
@@ -280,3 +282,14 @@ async def test_metadata_comes_back_as_it_was(gateway: RunningGateway) -> None:
 
     response = await gateway.get(f"{NOTIFICATIONS}/{created['id']}")
     assert json.loads(await response.text())["metadata"] == metadata
+
+
+async def test_a_key_is_kept_as_long_as_it_is_set_to(
+    settings: MeshSettings, bus: Bus, ledger: Ledger
+) -> None:
+    async with running_gateway(settings, gateway_idempotency_hours=2) as gateway:
+        await gateway.post(Idempotency_Key="k")
+    [row] = await ledger.fetch(
+        "SELECT expires_at - created_at AS kept FROM idempotency_key"
+    )
+    assert abs(row["kept"].total_seconds() - 7200) < 60

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -55,16 +55,19 @@ async def ended(started: asyncio.subprocess.Process) -> tuple[int, list[str]]:
     return started.returncode, errors.decode().splitlines()
 
 
+async def status(request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> int:
+    async with request as response:
+        await response.read()
+        return response.status
+
+
 async def test_a_gateway_serves_until_it_is_told_to_stop(
     environment: dict[str, str], bus: Bus, ledger: Ledger
 ) -> None:
     async with process(environment, gateway_port=0) as started:
         port = (await logged(started, "gateway.listening"))["port"]
-        async with (
-            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
-            http.post(NOTIFICATIONS, json=SMS) as response,
-        ):
-            assert response.status == 202
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            assert await status(http.post(NOTIFICATIONS, json=SMS)) == 202
         started.send_signal(signal.SIGTERM)
         code, log = await ended(started)
     assert code == 0
@@ -118,12 +121,31 @@ async def test_a_gateway_that_starts_before_its_servers_serves_when_they_come(
     async with process(environment, gateway_port=0, nats_url=nats) as started:
         port = (await logged(started, "gateway.listening"))["port"]
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-            async with http.get("/healthz/live") as live:
-                assert live.status == 200
-            async with http.get("/healthz/ready") as ready:
-                assert ready.status == 503
-            async with http.post(NOTIFICATIONS, json=SMS) as response:
-                assert response.status == 202
+            assert await status(http.get("/healthz/live")) == 200
+            assert await status(http.get("/healthz/ready")) == 503
+            assert await status(http.post(NOTIFICATIONS, json=SMS)) == 202
         started.send_signal(signal.SIGTERM)
         code, _ = await ended(started)
     assert code == 0
+
+
+async def test_what_the_ledger_refuses_is_logged_without_the_row(
+    environment: dict[str, str], bus: Bus, ledger: Ledger
+) -> None:
+    await ledger.fetch(
+        "ALTER TABLE notification ADD CONSTRAINT no_code CHECK (content !~ 'code')"
+    )
+    refused = SMS | {"content": "your code is 4711"}
+    async with process(environment, gateway_port=0) as started:
+        port = (await logged(started, "gateway.listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            response = await http.post(NOTIFICATIONS, json=refused)
+            assert response.status == 500
+            assert "no_code" not in await response.text()
+        failure = await logged(started, "submission.failed")
+        started.send_signal(signal.SIGTERM)
+        _, log = await ended(started)
+    assert failure["constraint"] == "no_code"
+    for words in (json.dumps(failure), *log):
+        assert SMS["recipient"] not in words
+        assert "4711" not in words

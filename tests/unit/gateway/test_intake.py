@@ -13,10 +13,10 @@ from contracts.ids import new_id
 from gateway.errors import IntakeFull, KeyInFlight, LedgerAway, SubmissionFailed
 from gateway.intake import Intake
 from gateway.metrics import Metrics
-from gateway.submissions import Claim, NewNotification, Submission
+from gateway.submissions import NewNotification, Reservation, Submission
 
 
-def notification(claim_id: UUID | None = None) -> NewNotification:
+def notification(reservation_id: UUID | None = None) -> NewNotification:
     return NewNotification(
         id=new_id(),
         tenant="default",
@@ -34,7 +34,7 @@ def notification(claim_id: UUID | None = None) -> NewNotification:
         due_at=None,
         scheduled_at=None,
         expires_at=None,
-        claim_id=claim_id,
+        reservation_id=reservation_id,
     )
 
 
@@ -42,10 +42,12 @@ def submission(size: int = 1) -> Submission:
     return Submission(notifications=[notification() for _ in range(size)])
 
 
-def claiming(key: str) -> Submission:
+def reserving(key: str) -> Submission:
     id_ = new_id()
-    claim = Claim("default", "POST /", key, b"hash", id_, b"{}", "c", datetime.now(UTC))
-    return Submission(notifications=[notification(id_)], claim=claim)
+    reservation = Reservation(
+        "default", "POST /", key, b"hash", id_, b"{}", "c", datetime.now(UTC)
+    )
+    return Submission(notifications=[notification(id_)], reservation=reservation)
 
 
 class Groups:
@@ -76,8 +78,10 @@ class Groups:
             raise self.errors.pop()
         self.committed.append(submissions)
         self.confirmed.append(confirmed)
-        claims = [s.claim.resource_id for s in submissions if s.claim is not None]
-        return frozenset(claims) - self.lost
+        reservations = [
+            s.reservation.resource_id for s in submissions if s.reservation is not None
+        ]
+        return frozenset(reservations) - self.lost
 
 
 class Outbox:
@@ -213,29 +217,29 @@ async def test_what_waits_is_bounded() -> None:
 async def test_a_key_is_in_flight_until_its_group_is_committed() -> None:
     async with running() as rig:
         rig.groups.open.clear()
-        first = asyncio.create_task(rig.intake.accept(claiming("k")))
+        first = asyncio.create_task(rig.intake.accept(reserving("k")))
         await rig.groups.begun.get()
         with pytest.raises(KeyInFlight):
-            await rig.intake.accept(claiming("k"))
-        other = asyncio.create_task(rig.intake.accept(claiming("other")))
+            await rig.intake.accept(reserving("k"))
+        other = asyncio.create_task(rig.intake.accept(reserving("other")))
         rig.groups.open.set()
         assert all(await asyncio.gather(first, other))
-        assert await rig.intake.accept(claiming("k")) is True
+        assert await rig.intake.accept(reserving("k")) is True
 
 
 async def test_a_key_whose_commit_failed_is_not_in_flight_any_more() -> None:
     async with running() as rig:
         rig.groups.errors = [TimeoutError()]
         with pytest.raises(LedgerAway):
-            await rig.intake.accept(claiming("k"))
-        assert await rig.intake.accept(claiming("k")) is True
+            await rig.intake.accept(reserving("k"))
+        assert await rig.intake.accept(reserving("k")) is True
 
 
-async def test_a_lost_claim_is_told_and_its_notifications_go_nowhere() -> None:
+async def test_a_lost_reservation_is_told_and_its_notifications_go_nowhere() -> None:
     async with running() as rig:
-        loser = claiming("k")
-        assert loser.claim is not None
-        rig.groups.lost = {loser.claim.resource_id}
+        loser = reserving("k")
+        assert loser.reservation is not None
+        rig.groups.lost = {loser.reservation.resource_id}
 
         assert await rig.intake.accept(loser) is False
         assert rig.outbox.offered == [[]]
@@ -246,13 +250,13 @@ async def test_a_caller_that_leaves_takes_nothing_back() -> None:
         rig.groups.open.clear()
         first = asyncio.create_task(rig.intake.accept(submission()))
         await rig.groups.begun.get()
-        leaving, staying = claiming("k"), submission()
+        leaving, staying = reserving("k"), submission()
         leaver = asyncio.create_task(rig.intake.accept(leaving))
         stayer = asyncio.create_task(rig.intake.accept(staying))
         await asyncio.sleep(0)
         leaver.cancel()
         with pytest.raises(KeyInFlight):
-            await rig.intake.accept(claiming("k"))
+            await rig.intake.accept(reserving("k"))
         rig.groups.open.set()
         assert all(await asyncio.gather(first, stayer))
     assert rig.groups.committed[-1] == [leaving, staying]
