@@ -20,7 +20,13 @@ from contracts.settings import MeshSettings
 from dispatcher.settings import DispatcherSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
-from tests.integration.dispatching import (
+from tests.integration.dispatcher.endpoint import (
+    Endpoint,
+    Received,
+    Reply,
+    running_endpoint,
+)
+from tests.integration.dispatcher.running import (
     bus_is_empty,
     dead_letters,
     details_of,
@@ -31,7 +37,6 @@ from tests.integration.dispatching import (
     running_dispatcher,
     trace_of,
 )
-from tests.integration.endpoint import Endpoint, Received, Reply, running_endpoint
 from tests.integration.factories import publish_queued, seed_notifications
 from tests.waiting import until
 
@@ -103,6 +108,9 @@ async def test_the_endpoint_gets_the_webhook_contract(
     [id_] = await seed_notifications(
         ledger, bus, 1, channel=Channel.EMAIL, correlation_id="corr-7"
     )
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    caller = f"00-{trace_id}-00f067aa0ba902b7-01"
+    await ledger.fetch("UPDATE notification SET traceparent = $1", caller)
     async with running_dispatcher(ours):
         await until(lambda: endpoint.received)
 
@@ -115,6 +123,8 @@ async def test_the_endpoint_gets_the_webhook_contract(
     assert received.headers["Idempotency-Key"] == str(id_)
     assert received.headers["X-Correlation-ID"] == "corr-7"
     assert received.headers["Content-Type"] == "application/json"
+    assert received.headers["traceparent"].startswith(f"00-{trace_id}-")
+    assert received.headers["traceparent"] != caller
 
 
 async def test_every_status_is_announced_in_order(

@@ -20,12 +20,12 @@ from dispatcher.peers import Peers
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from ops.runtime.limits import open_redis
-from tests.integration.dispatching import (
+from tests.integration.dispatcher.endpoint import Endpoint, Gate, running_endpoint
+from tests.integration.dispatcher.running import (
     dispatcher_settings,
     have_status,
     running_dispatcher,
 )
-from tests.integration.endpoint import Endpoint, Gate, running_endpoint
 from tests.integration.factories import seed_notifications
 from tests.waiting import until
 

@@ -16,7 +16,13 @@ from migrations.ledger import migrate
 from ops.runtime import topology
 from ops.runtime.bus import Bus, open_bus
 from ops.runtime.ledger import AWAY, Ledger, open_ledger
-from tests.integration.dispatching import (
+from tests.integration.dispatcher.endpoint import (
+    Endpoint,
+    Gate,
+    Reply,
+    running_endpoint,
+)
+from tests.integration.dispatcher.running import (
     bus_is_empty,
     dispatcher_settings,
     have_status,
@@ -25,7 +31,6 @@ from tests.integration.dispatching import (
     running_dispatcher,
     trace_of,
 )
-from tests.integration.endpoint import Endpoint, Gate, Reply, running_endpoint
 from tests.integration.factories import seed_notifications
 from tests.servers import Nats, Source, Stack
 from tests.waiting import until
