@@ -16,7 +16,8 @@ from contracts.messages import StatusChanged
 from dispatcher.metrics import Metrics
 from ops.runtime import wire
 
-_LOST = (nats.errors.Error, ConnectionError)
+#: ValueError: a subject or a payload that would break out of its line.
+_LOST = (nats.errors.Error, ConnectionError, ValueError)
 
 
 def ack(reply: str) -> bytes:

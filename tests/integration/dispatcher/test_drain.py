@@ -80,7 +80,7 @@ async def test_a_send_that_outlasts_the_drain_is_given_back_unspent(
         begun = time.monotonic()
         await dispatcher.stop()
 
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 3
     row = await row_of(ledger, id_)
     assert (row["status"], row["attempts"], row["lease_until"]) == ("queued", 0, None)
     endpoint.answer = lambda _: Reply()
@@ -101,7 +101,7 @@ async def test_stopping_takes_no_time_when_there_is_nothing_to_do(
         await until(lambda: waiting_pulls(bus))
         begun = time.monotonic()
         await dispatcher.stop()
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 1.5
 
     await until(lambda: no_waiting_pulls(bus))
 
