@@ -1,14 +1,14 @@
-"""``python -m dispatcher``: run a dispatcher, configured by ``TOCSIN_…``."""
+"""``python -m dispatcher``: run one dispatcher until it is told to stop."""
 
 from dispatcher.app import run
 from dispatcher.settings import DispatcherSettings
 from ops.runtime.service import run_service
 
 
-def load() -> DispatcherSettings:
-    """Read the settings from the environment."""
-    return DispatcherSettings.model_validate({})
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    run_service("dispatcher", DispatcherSettings, run)
 
 
 if __name__ == "__main__":
-    run_service("dispatcher", load, run)
+    main()

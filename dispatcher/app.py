@@ -25,6 +25,7 @@ from dispatcher.settings import DispatcherSettings
 from dispatcher.settling import Settler
 from dispatcher.slots import Slots
 from dispatcher.store import Store
+from dispatcher.unclaimed import Unclaimed
 from ops.runtime.health import serve_health
 from ops.runtime.heartbeat import Readings
 from ops.runtime.service import Service
@@ -88,6 +89,7 @@ class Dispatcher:
             lease_seconds=lease_seconds,
             stopping=service.stopping,
         )
+        unclaimed = Unclaimed(store, self._leases, answers, metrics)
         self._pumps = [
             Pump(
                 channel,
@@ -98,7 +100,7 @@ class Dispatcher:
                 pacing=self._pacing,
                 claims=claims,
                 sends=self._sends,
-                answers=answers,
+                unclaimed=unclaimed,
                 metrics=metrics,
                 group_at_most=settings.dispatcher_group_at_most,
             )

@@ -6,6 +6,7 @@ message open, so that the first arrival is here within a millisecond and nothing
 """
 
 import asyncio
+import math
 import time
 
 import msgspec
@@ -18,6 +19,7 @@ from contracts import subjects
 from contracts.channels import Channel, Lane, Priority
 from contracts.messages import NotificationQueued
 from contracts.topology import lane_consumer
+from dispatcher import answers
 from dispatcher.answers import Answers
 from dispatcher.holdings import Holding
 from dispatcher.metrics import Metrics
@@ -33,6 +35,8 @@ _SILENCE_SECONDS = 2 * HEARTBEAT_SECONDS + 0.5
 #: messages unacknowledged as it may.
 _BATCH_SECONDS = 0.5
 _REFUSED_PAUSE_SECONDS = 0.5
+#: A lane that goes on being refused is not logged twice in this time.
+_SAID_AGAIN_SECONDS = 30.0
 _DRAIN_SECONDS = 1.0
 
 _decode = msgspec.json.Decoder(NotificationQueued).decode
@@ -61,7 +65,7 @@ class LaneView:
         )
         self.order: _Order | None = None
         self.depth = 1  #: believed to wait; 0 calls for a standing pull
-        self.refused_until = 0.0
+        self.refused_until = -math.inf
 
 
 class Lanes:
@@ -96,13 +100,22 @@ class Lanes:
 
     @property
     def outstanding(self) -> int:
-        """Return how many messages may still come for the open pulls."""
-        return sum(v.order.left for v in self.views.values() if v.order is not None)
+        """Return how many messages have come, or may still come for the open pulls."""
+        to_come = (v.order.left for v in self.views.values() if v.order is not None)
+        return len(self._arrived) + sum(to_come)
 
     @property
     def is_open(self) -> bool:
         """Say whether messages can come."""
         return self._subscription is not None
+
+    def check(self) -> None:
+        """Raise while the bus does not let these lanes be pulled."""
+        if not self.is_open:
+            raise ConnectionError("the lanes are not open")
+        now = time.monotonic()
+        if any(view.refused_until > now for view in self.views.values()):
+            raise ConnectionError("the bus refuses to be pulled")
 
     async def open(self) -> None:
         """Subscribe; nothing comes before a lane is asked."""
@@ -181,17 +194,22 @@ class Lanes:
         view.order = None
         view.depth = 0
         if status not in ("404", "408"):
-            # No such consumer, no leader, server going down: not at once again.
-            view.refused_until = time.monotonic() + _REFUSED_PAUSE_SECONDS
-            log.warning("pull.refused", lane=str(view.lane), status=status)
+            self._hold_off(view, status)
         self._changed.set()
+
+    def _hold_off(self, view: LaneView, status: str) -> None:
+        """Ask later: there is no such consumer, it has no leader, or its server goes down."""
+        now = time.monotonic()
+        if now - view.refused_until > _SAID_AGAIN_SECONDS:
+            log.warning("pull.refused", lane=str(view.lane), status=status)
+        view.refused_until = now + _REFUSED_PAUSE_SECONDS
 
     def _forget_orders(self) -> None:
         """Ask everything again: a reconnect means the server lost our pulls."""
         for view in self.views.values():
             view.order = None
             view.depth = 1
-            view.refused_until = 0.0
+            view.refused_until = -math.inf
         self._changed.set()
 
     def give_up_lost(self) -> None:
@@ -218,6 +236,7 @@ class Lanes:
         """Return what has arrived; a message that is no notification is ended and logged."""
         arrived, self._arrived = self._arrived, []
         holdings = []
+        malformed = []
         for msg in arrived:
             lane = self._by_subject[msg.subject].lane
             try:
@@ -225,7 +244,9 @@ class Lanes:
             except msgspec.DecodeError as error:
                 log.warning("message.malformed", lane=str(lane), error=str(error))
                 self._metrics.unclaimed(self._channel, "malformed")
-                await self._answers.terminate(msg.reply, "malformed")
+                malformed.append(answers.terminate(msg.reply, "malformed"))
                 continue
             holdings.append(Holding(id_, lane, msg.reply))
+        if malformed:
+            await self._answers.send(malformed)
         return holdings

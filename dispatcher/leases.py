@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from dispatcher import answers
 from dispatcher.answers import Answers
 from dispatcher.holdings import Holding
 from dispatcher.metrics import Metrics
@@ -68,8 +69,7 @@ class Leases:
         """Renew what was last heard of a third of a lease ago, or nearly."""
         heard_before = time.monotonic() - 0.9 * self._period_seconds
         aged = [holding for holding in self._held if holding.since <= heard_before]
-        for holding in aged:
-            await self._answers.work_on(holding.reply)
+        await self._answers.send([answers.work_on(holding.reply) for holding in aged])
         leased = [h for h in aged if h.claim is not None and h.leased_until > 0]
         # Claims and outcomes lock rows in the order of their ids too: no deadlocks.
         leased.sort(key=lambda holding: holding.id.int)
@@ -79,7 +79,9 @@ class Leases:
     async def _renew_group(self, group: Sequence[Holding]) -> None:
         asked_at = time.monotonic()
         ids, fences = zip(*(self._key(holding) for holding in group), strict=True)
-        kept = await self._store.renew(ids, fences)
+        # A ledger that hangs must not keep the bus from hearing of the next turn.
+        async with asyncio.timeout(self._period_seconds):
+            kept = await self._store.renew(ids, fences)
         lost = 0
         for holding in group:
             if self._key(holding) in kept:

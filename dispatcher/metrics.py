@@ -154,6 +154,8 @@ class Metrics:
             registry=registry,
         )
         self._pacing_shared.set(1)
+        for loop in (*(f"pump.{channel}" for channel in Channel), "leases"):
+            self.loop_errors.labels(loop)
         self._attempts = {
             (lane, outcome): attempts.labels(*lane, outcome)
             for lane in LANES
@@ -224,13 +226,13 @@ class Metrics:
         """Count outcomes that are in no ledger."""
         self._outcomes_unwritten.inc(count)
 
-    def answer_lost(self) -> None:
-        """Count an acknowledgement that could not be sent."""
-        self._answers_lost.inc()
+    def answers_lost(self, count: int) -> None:
+        """Count acknowledgements that could not be sent."""
+        self._answers_lost.inc(count)
 
-    def event_lost(self) -> None:
-        """Count a status event that could not be sent."""
-        self._events_lost.inc()
+    def events_lost(self, count: int) -> None:
+        """Count status events that could not be sent."""
+        self._events_lost.inc(count)
 
     def pull_lost(self, channel: Channel) -> None:
         """Count a pull request that the bus forgot."""

@@ -9,7 +9,6 @@ import nats.errors
 import structlog
 
 from contracts.channels import Channel
-from dispatcher.answers import Answers
 from dispatcher.claims import Claims
 from dispatcher.holdings import Holding
 from dispatcher.lanes import Lanes
@@ -18,6 +17,7 @@ from dispatcher.pacing import Pacing
 from dispatcher.sends import Sends
 from dispatcher.shares import Divider
 from dispatcher.slots import Slots
+from dispatcher.unclaimed import Unclaimed
 from ops.runtime import ledger
 from ops.runtime.bus import Bus
 from ops.runtime.tasks import first_of, keep_running
@@ -50,7 +50,7 @@ class Pump:
         pacing: Pacing,
         claims: Claims,
         sends: Sends,
-        answers: Answers,
+        unclaimed: Unclaimed,
         metrics: Metrics,
         group_at_most: int,
     ) -> None:
@@ -63,7 +63,7 @@ class Pump:
         self._pacing = pacing
         self._claims = claims
         self._sends = sends
-        self._answers = answers
+        self._unclaimed = unclaimed
         self._metrics = metrics
         self._group_at_most = group_at_most
         self._divider = Divider()
@@ -74,8 +74,7 @@ class Pump:
 
     def check(self) -> None:
         """Raise while the lanes cannot be pulled."""
-        if not self._lanes.is_open:
-            raise ConnectionError("lanes are not open")
+        self._lanes.check()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Pump until told to stop, then put back what came and was not claimed."""
@@ -92,8 +91,7 @@ class Pump:
         finally:
             waking.cancel()
             await self._lanes.close()
-            for holding in await self._lanes.take():
-                await self._answers.put_back(holding.reply)
+            await self._claims.put_back(await self._lanes.take())
 
     async def _wake_to_stop(self) -> None:
         await self._stopping.wait()
@@ -179,4 +177,4 @@ class Pump:
             return
         self._sends.start(claimed)
         if unclaimed:
-            await self._claims.answer(unclaimed)
+            await self._unclaimed.answer(unclaimed)

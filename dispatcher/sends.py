@@ -11,6 +11,7 @@ import structlog
 
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
+from contracts.tracing import continue_trace
 from dispatcher import retries
 from dispatcher.holdings import Claim, Holding
 from dispatcher.metrics import Metrics
@@ -163,7 +164,7 @@ def message_of(claim: Claim) -> OutboundMessage:
         subject=claim.subject,
         attempt=claim.attempts,
         correlation_id=claim.correlation_id,
-        traceparent=claim.traceparent,
+        traceparent=continue_trace(claim.traceparent) if claim.traceparent else None,
     )
 
 

@@ -18,6 +18,7 @@ import structlog
 from contracts.channels import Channel
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
+from dispatcher import answers
 from dispatcher.answers import Answers, termination
 from dispatcher.holdings import Holding
 from dispatcher.leases import Leases
@@ -178,10 +179,10 @@ class Settler:
         self._metrics.settle_finished(len(group), time.monotonic() - started_at)
         written = [f for f in group if (f.result.id, f.result.fence) in settled]
         await self._answers.announce(
-            status_changed(f, settled[f.result.id, f.result.fence]) for f in written
+            [status_changed(f, settled[f.result.id, f.result.fence]) for f in written]
         )
+        await self._answers.send([answer_to(finished) for finished in written])
         for finished in written:
-            await self._answer(finished)
             self._metrics.settled(finished.holding.lane, finished.result.status)
         for finished in group:
             self._leases.let_go(finished.holding)
@@ -233,20 +234,21 @@ class Settler:
             **await self._write(results[middle:]),
         }
 
-    async def _answer(self, finished: Finished) -> None:
-        reply = finished.holding.reply
-        match finished.decision:
-            case Done() | Retry(parked=True):
-                await self._answers.ack(reply)
-            case Retry(at=at):
-                left = (at - finished.holding.now()).total_seconds()
-                await self._answers.put_back(reply, left)
-            case GiveBack(rest_seconds=rest):
-                await self._answers.put_back(reply, rest)
-            case GiveUp(because=because):
-                await self._answers.terminate(
-                    reply, termination(finished.holding.id, because)
-                )
+
+def answer_to(finished: Finished) -> bytes:
+    """Return what the bus is told of a written outcome."""
+    reply = finished.holding.reply
+    match finished.decision:
+        case Done() | Retry(parked=True):
+            return answers.ack(reply)
+        case Retry(at=at):
+            left = (at - finished.holding.now()).total_seconds()
+            return answers.put_back(reply, left)
+        case GiveBack(rest_seconds=rest):
+            return answers.put_back(reply, rest)
+        case GiveUp(because=because):
+            reason = termination(finished.holding.id, because)
+            return answers.terminate(reply, reason)
 
 
 def status_changed(finished: Finished, settled: Settled) -> StatusChanged:

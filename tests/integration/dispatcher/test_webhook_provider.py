@@ -16,7 +16,7 @@ from dispatcher.providers.port import OutboundMessage
 from dispatcher.providers.signatures import signature_headers, signing_key
 from dispatcher.providers.webhook import WebhookProvider
 from dispatcher.settings import DispatcherSettings
-from tests.integration.endpoint import Endpoint, Reply, running_endpoint
+from tests.integration.dispatcher.endpoint import Endpoint, Reply, running_endpoint
 
 
 @pytest_asyncio.fixture

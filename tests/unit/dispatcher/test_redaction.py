@@ -93,4 +93,4 @@ def test_no_answer_takes_long_to_read(words: str) -> None:
     begun = time.perf_counter()
     redact(words, long)
 
-    assert time.perf_counter() - begun < 0.1
+    assert time.perf_counter() - begun < 0.5

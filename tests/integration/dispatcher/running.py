@@ -19,7 +19,7 @@ from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from ops.runtime.service import Service, open_service
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def dispatcher_settings(

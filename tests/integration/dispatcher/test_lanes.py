@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
 from nats.js.api import ConsumerConfig
 from prometheus_client import CollectorRegistry
@@ -50,8 +51,10 @@ async def test_a_lane_gives_what_it_has_and_says_that_it_is_empty(
     assert lanes.outstanding == 10
     await until(lambda: lanes.views[HIGH].order is None)
 
-    assert lanes.views[HIGH].depth == lanes.outstanding == 0
+    assert lanes.views[HIGH].depth == 0
+    assert lanes.outstanding == 3  # come, and not yet taken
     assert [holding.id for holding in await lanes.take()] == ids
+    assert lanes.outstanding == 0
     assert await lanes.take() == []
 
 
@@ -84,6 +87,8 @@ async def test_a_lane_that_does_not_exist_yet_is_asked_again_later(
     refused_until = lanes.views[HIGH].refused_until
 
     assert refused_until > time.monotonic()
+    with pytest.raises(ConnectionError):
+        lanes.check()
     assert lanes.next_deadline() <= refused_until
     await served.ensure(bare_bus.js)
     [id_] = await publish(bare_bus, 1)

@@ -6,9 +6,9 @@ import pytest
 
 from contracts.ids import new_id
 from contracts.lifecycle import FINAL, Status
-from dispatcher.claims import Action, Verdict, verdict
 from dispatcher.metrics import UNCLAIMED
 from dispatcher.store import Sighting
+from dispatcher.unclaimed import Action, Verdict, verdict
 
 
 def seen(status: Status = Status.QUEUED, **facts: Any) -> Sighting:

@@ -21,7 +21,7 @@ from dispatcher.slots import Slots
 from dispatcher.store import Store
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
-from tests.integration.dispatching import details_of, row_of, trace_of
+from tests.integration.dispatcher.running import details_of, row_of, trace_of
 from tests.integration.factories import seed_notifications
 
 LANE = Lane(Channel.SMS, Priority.NORMAL)

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest_asyncio
+import structlog
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 
@@ -20,7 +23,13 @@ from contracts.settings import MeshSettings
 from dispatcher.settings import DispatcherSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
-from tests.integration.dispatching import (
+from tests.integration.dispatcher.endpoint import (
+    Endpoint,
+    Received,
+    Reply,
+    running_endpoint,
+)
+from tests.integration.dispatcher.running import (
     bus_is_empty,
     dead_letters,
     details_of,
@@ -29,9 +38,9 @@ from tests.integration.dispatching import (
     messages_on_bus,
     row_of,
     running_dispatcher,
+    statuses,
     trace_of,
 )
-from tests.integration.endpoint import Endpoint, Received, Reply, running_endpoint
 from tests.integration.factories import publish_queued, seed_notifications
 from tests.waiting import until
 
@@ -103,6 +112,9 @@ async def test_the_endpoint_gets_the_webhook_contract(
     [id_] = await seed_notifications(
         ledger, bus, 1, channel=Channel.EMAIL, correlation_id="corr-7"
     )
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    caller = f"00-{trace_id}-00f067aa0ba902b7-01"
+    await ledger.fetch("UPDATE notification SET traceparent = $1", caller)
     async with running_dispatcher(ours):
         await until(lambda: endpoint.received)
 
@@ -115,6 +127,8 @@ async def test_the_endpoint_gets_the_webhook_contract(
     assert received.headers["Idempotency-Key"] == str(id_)
     assert received.headers["X-Correlation-ID"] == "corr-7"
     assert received.headers["Content-Type"] == "application/json"
+    assert received.headers["traceparent"].startswith(f"00-{trace_id}-")
+    assert received.headers["traceparent"] != caller
 
 
 async def test_every_status_is_announced_in_order(
@@ -376,3 +390,51 @@ async def test_thousands_of_all_channels_and_priorities_are_delivered_once(
         await until(lambda: bus_is_empty(bus))
 
     assert sorted(endpoint.keys) == sorted(map(str, ids))
+
+
+async def test_a_trace_has_no_gaps_whatever_the_provider_says(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    rng = Random(7)
+    endpoint.answer = lambda _: Reply(rng.choice([202, 202, 422, 429, 500, 503]))
+    ids = await seed_notifications(ledger, bus, 200)
+    async with running_dispatcher(ours):
+        await until(lambda: all_final(ledger, ids), timeout_seconds=20)
+        await until(lambda: bus_is_empty(bus))
+
+    traces = await ledger.fetch(
+        "SELECT n.sequence AS changes, array_agg(e.sequence ORDER BY e.id) AS traced,"
+        " n.status = (array_agg(e.event ORDER BY e.id DESC))[1] AS agrees"
+        " FROM notification AS n JOIN notification_event AS e ON e.notification_id = n.id"
+        " GROUP BY n.id, n.sequence, n.status"
+    )
+    assert len(traces) == 200
+    for trace in traces:
+        assert trace["traced"] == [*range(1, trace["changes"] + 1)]
+        assert trace["agrees"]
+    failed = [id_ for id_ in ids if (await row_of(ledger, id_))["status"] == "failed"]
+    letters = [letter["notification_id"] for letter in await dead_letters(ledger)]
+    assert sorted(letters) == sorted(failed)
+
+
+async def all_final(ledger: Ledger, ids: Sequence[UUID]) -> bool:
+    return await statuses(ledger, ids) <= {"delivered", "failed"}
+
+
+async def test_no_log_line_names_a_recipient_or_a_body(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    def echo(received: Received) -> Reply:
+        return Reply([500, 429, 400][received.attempt - 1], received.raw.decode())
+
+    endpoint.answer = echo
+    with structlog.testing.capture_logs() as logs:
+        [id_] = await seed_notifications(
+            *(ledger, bus, 1), recipient="+15555550177", content="Your code is 482913."
+        )
+        async with running_dispatcher(ours):
+            await until(lambda: have_status(ledger, [id_], "failed"))
+
+    assert len([entry for entry in logs if entry["event"] == "attempt.finished"]) == 3
+    for secret in ("5555550177", "482913", "Your code"):
+        assert secret not in repr(logs)

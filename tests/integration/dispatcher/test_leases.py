@@ -15,7 +15,13 @@ from dispatcher.settings import DispatcherSettings
 from dispatcher.store import Result, Store
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
-from tests.integration.dispatching import (
+from tests.integration.dispatcher.endpoint import (
+    Endpoint,
+    Gate,
+    Reply,
+    running_endpoint,
+)
+from tests.integration.dispatcher.running import (
     bus_is_empty,
     details_of,
     dispatcher_process,
@@ -26,7 +32,6 @@ from tests.integration.dispatching import (
     running_dispatcher,
     trace_of,
 )
-from tests.integration.endpoint import Endpoint, Gate, Reply, running_endpoint
 from tests.integration.factories import publish_queued, seed_notifications
 from tests.waiting import until
 
