@@ -4,8 +4,9 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from textual import constants
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
@@ -14,21 +15,32 @@ from console.events import AnyEvent, LinkChanged, LinkCondition
 from console.glyphs import ASCII, UNICODE
 from console.model import Model
 from console.model.views import Snapshot
-from console.picture import Picture, Place
+from console.picture import Picture
+from console.place import Place
 from console.screens.feed import FeedScreen
 from console.screens.help import HelpScreen
 from console.screens.lanes import LanesScreen
 from console.screens.mesh_screen import MeshScreen
 from console.screens.services import ServicesScreen
 from console.source import Source
-from console.themes import DARK, LIGHT, Inks
+from console.themes import DARK, ELSEWHERE, LIGHT, Inks
 
 PAINT_SECONDS = 0.25
 #: A source that raised is started again after this long.
 MEND_SECONDS = 1.0
+#: Leaving waits no longer than this for the connection to close.
+LEAVE_SECONDS = 2.0
+
+_TEXTUALS_OWN = "textual-dark"
 
 _WIDTHS = [(0, "-narrow"), (100, "-wide")]
 _HEIGHTS = [(0, "-short"), (30, "-tall")]
+
+
+def _usual_theme() -> str:
+    """Return ours, unless TEXTUAL_THEME names another one."""
+    named = constants.DEFAULT_THEME
+    return DARK.name if named == _TEXTUALS_OWN else named
 
 
 class ConsoleApp(App[None]):
@@ -52,7 +64,7 @@ class ConsoleApp(App[None]):
         place: Place,
         *,
         clock: Callable[[], float] = time.time,
-        theme: str = DARK.name,
+        theme: str | None = None,
         ascii_only: bool = False,
         recording: Callable[[], str] = str,
     ) -> None:
@@ -70,7 +82,11 @@ class ConsoleApp(App[None]):
         self._listening: asyncio.Task[None] | None = None
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
-        self.theme = theme
+        self.theme = theme or _usual_theme()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return the colours that only our own themes name, for all others."""
+        return ELSEWHERE
 
     def on_mount(self) -> None:
         """Start listening and painting."""
@@ -85,7 +101,7 @@ class ConsoleApp(App[None]):
         """Stop listening."""
         if self._listening is not None:
             self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await asyncio.wait({self._listening}, timeout=LEAVE_SECONDS)
 
     def receive(self, event: AnyEvent) -> None:
         """Take one event from the source."""
@@ -138,7 +154,7 @@ class ConsoleApp(App[None]):
         if isinstance(self.screen, MeshScreen) and self._inks is not None:
             self.push_screen(HelpScreen(self.screen.scope, self._inks))
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Offer every key that works here, and what Textual brings."""
         if isinstance(screen, MeshScreen):
             for key in keys.in_scope(screen.scope, "app"):

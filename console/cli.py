@@ -18,7 +18,7 @@ from console import discovery, plain
 from console.app import ConsoleApp
 from console.events import AnyEvent, StatusReported
 from console.model.views import Snapshot
-from console.picture import Place
+from console.place import Place
 from console.sentences import trouble_of
 from console.source import Source
 from console.source.bus import BusSource
@@ -80,9 +80,7 @@ def _end(sentence: str, code: int) -> NoReturn:
     envvar="TOCSIN_CONSOLE_THEME",
     show_envvar=True,
     type=click.Choice(list(THEMES)),
-    default="dark",
-    show_default=True,
-    help="Colours for a dark or a light terminal. NO_COLOR makes it monochrome.",
+    help="Colours for a dark or a light terminal (default: dark, or TEXTUAL_THEME).",
 )
 @click.option(
     "--ascii",
@@ -121,7 +119,7 @@ def main(
     nats_url: str | None,
     nats_creds: Path | None,
     environment: str | None,
-    theme: str,
+    theme: str | None,
     ascii_only: bool,
     record: Path | None,
     replay: Path | None,
@@ -135,7 +133,9 @@ def main(
     context.obj = target
     if context.invoked_subcommand is not None:
         return
-    look: dict[str, Any] = {"theme": THEMES[theme].name, "ascii_only": ascii_only}
+    look: dict[str, Any] = {"ascii_only": ascii_only}
+    if theme is not None:
+        look["theme"] = THEMES[theme].name
     if replay is not None:
         _replay(replay, speed, look)
     else:

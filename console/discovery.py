@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from console.picture import Place
+from console.place import Place
 from console.source.bus import BusAddress
 from contracts.settings import NatsUrl
 

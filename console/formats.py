@@ -60,6 +60,6 @@ def clock(moment: float, *, milliseconds: bool = False) -> str:
     )
 
 
-def short_id(text: str) -> str:
+def short_id(text: str, ellipsis: str) -> str:
     """Shorten a UUID to its last part: of a UUIDv7 the front is only its time."""
-    return f"…{text[-12:]}" if len(text) == 36 else text
+    return f"{ellipsis}{text[-12:]}" if len(text) == 36 else text

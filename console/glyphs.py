@@ -23,6 +23,10 @@ class Glyphs:
     down: str
     ellipsis: str
     between: str
+    wall: str
+    """The axis of a chart."""
+    step: str
+    """Between the parts of a path."""
 
     def tone(self, tone: Tone) -> str:
         """Return the sign of a line of the feed."""
@@ -93,6 +97,8 @@ UNICODE = Glyphs(
     down="↓",
     ellipsis="…",
     between="·",
+    wall="│",
+    step="›",  # noqa: RUF001
 )
 
 ASCII = Glyphs(
@@ -108,4 +114,6 @@ ASCII = Glyphs(
     down="v",
     ellipsis="~",
     between="-",
+    wall="|",
+    step=">",
 )

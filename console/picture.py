@@ -6,21 +6,9 @@ from typing import NamedTuple
 
 from console.glyphs import Glyphs
 from console.model.views import Flow, LinkView, Snapshot
+from console.place import Place
 from console.themes import Inks
 from contracts.channels import Lane
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Which mesh this is, in words."""
-
-    name: str
-    replayed: bool = False
-
-    @property
-    def is_production(self) -> bool:
-        """Say whether a mistake here reaches real people."""
-        return "prod" in self.name.lower()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,16 @@ LIGHT = Theme(
 
 _FADING = 0.5
 
+#: What other themes than ours do not name: shades that can be read on dark and on light.
+ELSEWHERE = {
+    "quiet": "#808a96",
+    "edge": "#68717d",
+    "sms": "#1f9ea3",
+    "email": "#7081e6",
+    "push": "#ad6ccb",
+    "cursor": "#5d7a99",
+}
+
 THEMES = {"dark": DARK, "light": LIGHT}
 
 #: Ink → the theme variable that colours it, and the attributes that go with it. The error
@@ -85,16 +95,6 @@ _INKS: dict[str, tuple[str, str]] = {
     "email": ("email", ""),
     "push": ("push", ""),
     "edge": ("edge", ""),
-}
-
-#: Other themes than ours do not know our variables.
-_FALLBACKS = {
-    "quiet": "foreground-darken-3",
-    "edge": "panel-lighten-1",
-    "sms": "primary",
-    "email": "secondary",
-    "push": "accent",
-    "cursor": "block-cursor-blurred-background",
 }
 
 
@@ -125,9 +125,7 @@ def _style(color: Color, attributes: str, background: Color | None) -> Style:
 
 
 def _color(variables: Mapping[str, str], name: str) -> Color:
-    for candidate in (name, _FALLBACKS.get(name, ""), "foreground"):
-        try:
-            return Color.parse(variables[candidate])
-        except (KeyError, ColorParseError):
-            continue
-    return Color.parse("ansi_default")
+    try:
+        return Color.parse(variables[name])
+    except ColorParseError:  # such as "auto 60%", which is no colour by itself
+        return Color.parse("ansi_default")

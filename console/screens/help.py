@@ -30,7 +30,7 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Write the keys in two columns."""
-        scopes = (self._scope, *_PARTS.get(self._scope, ()), "app")
+        scopes = (self._scope, *PARTS.get(self._scope, ()), "app")
         rows = [(key.display, key.tooltip) for key in keys.in_scope(*scopes)]
         text = Text("\n").join(
             Text.assemble((f"{shown:>8}  ", self._inks["accent"]), tooltip)
@@ -43,7 +43,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 #: The widgets of each screen that have keys of their own.
-_PARTS = {
+PARTS = {
     "lanes": ("lane_table", "table"),
     "services": ("table",),
     "feed": ("feed_view",),

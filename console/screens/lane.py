@@ -30,12 +30,14 @@ class Figure(Vertical):
         """Make the three parts."""
         yield Static(self._title, classes="figure-name")
         yield Digits("")
+        yield Static("", classes="figure-plain")
         yield Static("", classes="figure-note")
 
     def paint(self, value: str, note: str) -> None:
         """Set the number and its note."""
         self.query_one(Digits).update(value)
-        self.query_one(".figure-note", Static).update(note)
+        self.query_one(".figure-plain", Static).update(value, layout=False)
+        self.query_one(".figure-note", Static).update(note, layout=False)
 
 
 class LaneScreen(MeshScreen):
@@ -74,7 +76,8 @@ class LaneScreen(MeshScreen):
     def draw(self, picture: Picture) -> None:
         """Draw the lane as it is in the picture."""
         view = self._view(picture)
-        self.query_one("#lane-title", Static).update(_title(view, picture))
+        title = self.query_one("#lane-title", Static)
+        title.update(_title(view, picture), layout=False)
         self._draw_figures(view)
         flow = picture.flow(self._lane)
         rate = self.query_one("#lane-rate", StackedChart)
@@ -84,7 +87,8 @@ class LaneScreen(MeshScreen):
             picture, [Layer(self._lane.channel, flow.queued)], least_top=100
         )
         failures = self.query_one("#failures", Static)
-        failures.update(_failures(view, picture, failures.content_size.width))
+        width = failures.content_size.width
+        failures.update(_failures(view, picture, width), layout=False)
         events = self.query_one("#lane-events", FeedView)
         events.paint(
             picture, [line for line in picture.snapshot.feed if line.lane == view.key]
@@ -127,7 +131,7 @@ def _oldest(view: LaneView) -> str:
 def _title(view: LaneView, picture: Picture) -> Text:
     text = Text(" ")
     text.append("lanes ", picture.inks["quiet"])
-    text.append("› ", picture.inks["edge"])  # noqa: RUF001
+    text.append(f"{picture.glyphs.step} ", picture.inks["quiet"])
     text.append(view.key, picture.inks[view.channel])
     text.append(
         f"   {picture.glyphs.lane(view.health)} {view.health}",

@@ -162,13 +162,13 @@ class ListScreen(MeshScreen, Generic[_Row]):
             self.copy_json(row, f"{self.id_of(row)} as JSON")
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
-        """Filter as it is typed; an unclear one changes nothing and says why."""
+        """Filter as it is typed; an unclear one hides nothing and says why."""
+        self._unclear = ""
         try:
             self._filter = Filter(event.text, self._fields)
         except FilterUnclear as error:
+            self._filter = Filter("", self._fields)
             self._unclear = str(error)
-        else:
-            self._unclear = ""
         self.redraw()
 
     def on_filter_bar_left(self) -> None:

@@ -67,7 +67,7 @@ class BusSource:
         """Listen until cancelled."""
         sink(LinkChanged(condition=LinkCondition.CONNECTING))
         attempt = 0
-        while True:
+        while not _cancelled():
             reason = ""
             try:
                 async with self._connection(sink) as connection:
@@ -88,10 +88,12 @@ class BusSource:
                 )
             )
             await self._wait(pause)
+        raise asyncio.CancelledError
 
     async def _wait(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._refresh.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._refresh.wait()
         except TimeoutError:
             return
         finally:
@@ -110,17 +112,19 @@ class BusSource:
         self, connection: "_Connection", sink: Sink
     ) -> None:
         reader = BacklogReader(connection.client.jetstream(timeout=ANSWER_SECONDS))
-        while not connection.closed.is_set():
+        while not connection.is_over and not _cancelled():
             asked = time.monotonic()
             try:
                 await connection.client.flush(ANSWER_SECONDS)
             except (nats.errors.Error, TimeoutError):
                 # no answer: the news grows old, and nats-py's own pings end the connection
-                await connection.closed_within(READ_SECONDS)
+                await self._wait_or_closed(connection)
                 continue
             sink(LinkAnswered(seconds=time.monotonic() - asked))
             backlog = await reader.read(time.monotonic())
-            if not connection.closed.is_set():
+            if connection.denied:
+                backlog = msgspec.structs.replace(backlog, problem=connection.denied)
+            if not connection.is_over:
                 sink(backlog)
             connection.report_dropped()
             await self._wait_or_closed(connection)
@@ -142,6 +146,9 @@ class _Connection:
         self.client = Client()
         self.closed = asyncio.Event()
         self.reason = ""
+        """Why it ended, as far as the server said."""
+        self.denied = ""
+        """What these credentials may not hear, in the server's words."""
         self._sink = sink
         self._last_error: Exception | None = None
         self._slow = 0
@@ -181,16 +188,18 @@ class _Connection:
 
     async def close(self) -> None:
         """End the connection, whatever state it is in."""
-        if not self.client.is_closed:
-            await self.client.close()
-
-    async def closed_within(self, seconds: float) -> bool:
-        """Wait for the end of the connection; False when it is still open."""
+        if self.client.is_closed:
+            return
         try:
-            await asyncio.wait_for(self.closed.wait(), seconds)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.client.close()
         except TimeoutError:
-            return False
-        return True
+            return  # a frozen server takes no goodbye
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended."""
+        return self.closed.is_set() or self.client.is_closed
 
     def report_dropped(self) -> None:
         """Tell of events that were lost since last told."""
@@ -218,12 +227,24 @@ class _Connection:
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, nats.errors.SlowConsumerError):
             self._slow += 1
+        elif "permissions violation" in str(error).lower():
+            self.denied = in_words(error)
         else:
             self._last_error = error
             self.reason = in_words(error)
 
     async def _on_closed(self) -> None:
         self.closed.set()
+
+
+def _cancelled() -> bool:
+    """Say whether this task was told to end.
+
+    ``wait_for`` of Python 3.11, which nats-py uses, loses a cancellation that comes
+    together with what it waits for.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def pause_seconds(attempt: int) -> float:
@@ -245,7 +266,9 @@ def in_words(error: BaseException) -> str:
         case nats.errors.UnexpectedEOF() | nats.errors.StaleConnectionError():
             return "the server went away"
         case nats.errors.Error():
-            return str(error).removeprefix("nats: ")
+            words = str(error).removeprefix("nats: ")
+            refused = "authorization violation" in words.lower()
+            return "credentials refused" if refused else words
         case OSError():
             return error.strerror or str(error) or type(error).__name__
     return type(error).__name__

@@ -75,8 +75,8 @@ class RecordingSource:
 class RecordedSource:
     """Tells a recording again, in its own time.
 
-    ``clock`` gives the time of the recording and stops at its end, so that ages and rates
-    are what they were.
+    ``clock`` gives the time of the recording, exactly that of an event while it is told,
+    and stops at the end: ages and rates are what they were.
     """
 
     def __init__(
@@ -90,12 +90,15 @@ class RecordedSource:
         self._speed = speed
         self._real = clock
         self._started_at: float | None = None
+        self._telling_at: float | None = None
 
     def clock(self) -> float:
         """Return the time in the recording, in POSIX seconds."""
         if not self._moments:
             return 0.0
         first, last = self._moments[0].at, self._moments[-1].at
+        if self._telling_at is not None:
+            return self._telling_at
         if self._started_at is None:
             return first
         return min(first + (self._real() - self._started_at) * self._speed, last)
@@ -110,7 +113,9 @@ class RecordedSource:
             wait = (moment.at - self.clock()) / self._speed
             if wait > 0:
                 await asyncio.sleep(wait)
+            self._telling_at = moment.at
             sink(moment.event)
+            self._telling_at = None
         sink(LinkChanged(condition=LinkCondition.ENDED, reason="the recording ended"))
         await asyncio.Event().wait()
 

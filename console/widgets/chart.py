@@ -11,11 +11,9 @@ from textual.widget import Widget
 from console import formats
 from console.glyphs import Glyphs
 from console.picture import Picture
-from console.themes import Inks
 from console.widgets.trend import nice_top
 
 _GUTTER = 7
-_EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 class Layer(NamedTuple):
@@ -31,71 +29,83 @@ class StackedChart(Widget):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._layers: Sequence[Layer] = ()
-        self._inks: Inks | None = None
-        self._glyphs: Glyphs | None = None
         self._least_top = 10.0
+        self._picture: Picture | None = None
+        self._rows: list[Strip] = []
 
     def paint(
         self, picture: Picture, layers: Sequence[Layer], least_top: float = 10.0
     ) -> None:
         """Draw the layers, the first at the bottom."""
-        self._layers, self._least_top = layers, least_top
-        self._inks, self._glyphs = picture.news, picture.glyphs
+        self._picture, self._layers, self._least_top = picture, layers, least_top
+        self._rows = []
         self.refresh()
+
+    def on_resize(self) -> None:
+        """Draw again: other columns fit."""
+        self._rows = []
 
     def render_line(self, y: int) -> Strip:
         """Draw one row."""
+        if not self._rows:
+            self._rows = self._draw()
+        if y < len(self._rows):
+            return self._rows[y]
+        return Strip.blank(self.size.width, self.rich_style)
+
+    def _draw(self) -> list[Strip]:
         width, height = self.size.width - _GUTTER, self.size.height
-        if self._inks is None or width <= 0:
-            return Strip.blank(self.size.width, self.rich_style)
+        if self._picture is None or width <= 0:
+            return []
+        base = self.rich_style
+        inks, glyphs = self._picture.news, self._picture.glyphs
+        styles = [base + inks[layer.ink] for layer in self._layers]
+        brush = _Brush(base, base + inks["edge"], styles, glyphs)
         columns = stacked(self._layers, width)
         highest = max((sum(column) for column in columns if column), default=0.0)
         top = nice_top(highest, self._least_top)
-        row = height - 1 - y
-        segments = [self._axis(y, top)]
-        segments += [self._cell(column, row, top / height) for column in columns]
-        return Strip(segments, self.size.width)
+        rows = []
+        for row in reversed(range(height)):
+            label = formats.count(top) if row == height - 1 else "" if row else "0"
+            axis = Segment(
+                f"{label.rjust(_GUTTER - 2)} {glyphs.wall}", base + inks["quiet"]
+            )
+            cells = [brush.cell(column, row, top / height) for column in columns]
+            rows.append(Strip([axis, *cells], self.size.width))
+        return rows
 
-    def _axis(self, y: int, top: float) -> Segment:
-        assert self._inks is not None
-        label = ""
-        if y == 0:
-            label = formats.count(top)
-        elif y == self.size.height - 1:
-            label = "0"
-        text = f"{label.rjust(_GUTTER - 2)} {self._wall()}"
-        return Segment(text, self.rich_style + self._inks["quiet"])
 
-    def _wall(self) -> str:
-        return "|" if self._ascii() else "│"
+class _Brush:
+    """Draws single characters of a chart."""
 
-    def _ascii(self) -> bool:
-        return self._glyphs is not None and self._glyphs.bars.isascii()
+    def __init__(
+        self, blank: Style, gap: Style, styles: Sequence[Style], glyphs: Glyphs
+    ) -> None:
+        self._blank = Segment(" ", blank)
+        self._gap = Segment(glyphs.gap, gap)
+        self._styles = styles
+        self._bars = glyphs.bars
+        self._plain = glyphs.bars.isascii()
 
-    def _cell(self, column: list[float] | None, row: int, unit: float) -> Segment:
-        assert self._inks is not None
-        blank = self.rich_style
+    def cell(self, column: list[float] | None, row: int, unit: float) -> Segment:
+        """Draw what lies in a column between ``row`` and the next."""
         if column is None:
-            gap = self._glyphs.gap if self._glyphs and row == 0 else " "
-            return Segment(gap, blank + self._inks["edge"])
-        if self._ascii():
-            return self._plain_cell(column, row * unit, unit)
+            return self._blank if row else self._gap
+        if self._plain:
+            return self._plain_cell(within(column, row * unit, unit), unit)
         bottom, upper, eighths = cut(column, row * unit, unit)
         if bottom is None:
-            return Segment(" ", blank)
-        style = blank + self._inks[self._layers[bottom].ink]
+            return self._blank
+        style = self._styles[bottom]
         if upper is not None:
-            color = self._inks[self._layers[upper].ink].color
-            style += Style(bgcolor=color)
-        return Segment(_EIGHTHS[eighths], style)
+            style += Style(bgcolor=self._styles[upper].color)
+        return Segment(self._bars[eighths], style)
 
-    def _plain_cell(self, column: list[float], floor: float, unit: float) -> Segment:
-        assert self._inks is not None
-        parts = within(column, floor, unit)
+    def _plain_cell(self, parts: list[tuple[int, float]], unit: float) -> Segment:
         if sum(amount for _, amount in parts) < unit / 2:
-            return Segment(" ", self.rich_style)
+            return self._blank
         largest = max(parts, key=lambda part: part[1])[0]
-        return Segment("#", self.rich_style + self._inks[self._layers[largest].ink])
+        return Segment(self._bars[-1], self._styles[largest])
 
 
 def stacked(layers: Sequence[Layer], width: int) -> list[list[float] | None]:

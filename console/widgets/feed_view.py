@@ -184,7 +184,11 @@ class FeedView(ScrollView, can_focus=True):
         assert self._glyphs is not None
         inks, ink = self._inks, _INKS[line.tone]
         wide = self.size.width >= _WIDE
-        subject = line.subject if wide else formats.short_id(line.subject)
+        subject = (
+            line.subject
+            if wide
+            else formats.short_id(line.subject, self._glyphs.ellipsis)
+        )
         text = Text(" ", no_wrap=True)
         text.append(self._time(line), inks["quiet"])
         text.append(f"  {self._glyphs.tone(line.tone)} {line.what:<10} ", inks[ink])

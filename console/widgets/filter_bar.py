@@ -19,6 +19,8 @@ class FilterBar(Horizontal):
     class Left(Message):
         """The operator is done typing."""
 
+    _words = ""
+
     def compose(self) -> ComposeResult:
         """Make the line."""
         yield Static("/", id="filter-mark")
@@ -50,8 +52,10 @@ class FilterBar(Horizontal):
     def note(self, words: str, *, wrong: bool = False) -> None:
         """Say beside the filter what it does, or what is wrong with it."""
         note = self.query_one("#filter-note", Static)
-        note.update(words)
         note.set_class(wrong, "-wrong")
+        if words != self._words:
+            self._words = words
+            note.update(words)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while typing."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
+from textual.binding import Binding
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable
 
@@ -34,10 +35,15 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
     """Shows rows in the places of a table, and writes only the cells that changed.
 
     The places are the table's own rows: a sort moves values between them, and the cursor
-    follows the key it was on. When that key is gone the cursor stays where it is.
+    follows the key it was on. When that key is gone the cursor stays where it is, and
+    returns to it should it come back before the operator moves on.
     """
 
-    BINDINGS = keys.bindings("table")
+    BINDINGS: ClassVar = [
+        *keys.bindings("table"),
+        Binding("home", "scroll_top", show=False),
+        Binding("end", "scroll_bottom", show=False),
+    ]
 
     def __init__(self, key: Callable[[_Row], str], **options: Any) -> None:
         super().__init__(
@@ -51,6 +57,8 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         self._shown: list[_Row] = []
         self._written: list[list[Cell]] = []
         self._inks: Inks | None = None
+        self._home: tuple[str, int] | None = None
+        self._waits_at: int | None = None
 
     @property
     def cursor_key(self) -> str | None:
@@ -75,7 +83,7 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
 
     def show(self, rows: Sequence[_Row], inks: Inks, glyphs: Glyphs) -> None:
         """Bring the table to these rows and to ``layout_columns``."""
-        cursor = self.cursor_key
+        self._remember()
         self._bring_header(glyphs)
         if inks is not self._inks:
             self._inks = inks
@@ -84,7 +92,7 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         self._resize(len(self._shown))
         for place, row in enumerate(self._shown):
             self._write(place, [column.cell(row) for column in self.layout_columns])
-        self._follow(cursor)
+        self._follow()
 
     def _bring_header(self, glyphs: Glyphs) -> None:
         header = tuple(c.label + self._mark(c, glyphs) for c in self.layout_columns)
@@ -150,9 +158,19 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         text.truncate(column.width, overflow="ellipsis")
         return text
 
-    def _follow(self, key: str | None) -> None:
-        for place, row in enumerate(self._shown):
-            if self._key(row) == key:
-                if place != self.cursor_row:
-                    self.move_cursor(row=place)
-                return
+    def _remember(self) -> None:
+        """Take the cursor's key, unless the cursor only waits for its key to come back."""
+        key = self.cursor_key
+        if key is not None and self.cursor_row != self._waits_at:
+            self._home = (key, self.cursor_row)
+
+    def _follow(self) -> None:
+        if self._home is None or not self._shown:
+            return
+        key, row = self._home
+        keys_now = [self._key(shown) for shown in self._shown]
+        there = key in keys_now
+        place = keys_now.index(key) if there else min(row, len(keys_now) - 1)
+        self._waits_at = None if there else place
+        if place != self.cursor_row:
+            self.move_cursor(row=place)

@@ -29,9 +29,8 @@ class StatusBar(Static):
             *_server_chips(picture),
             *_service_chips(picture),
         ]
-        self.update(
-            _line(picture, chips, _right_chips(picture), self.content_size.width)
-        )
+        line = _line(picture, chips, _right_chips(picture), self.content_size.width)
+        self.update(line, layout=False)
 
 
 def link_chip(picture: Picture) -> Cell:
@@ -137,4 +136,5 @@ class Banner(Static):
         sentence = trouble_of(picture.link)
         self.set_class(picture.link.stale, "-stale")
         self.display = bool(sentence)
-        self.update(Text(f" {sentence}", no_wrap=True, overflow="ellipsis"))
+        text = Text(f" {sentence}", no_wrap=True, overflow="ellipsis")
+        self.update(text, layout=False)

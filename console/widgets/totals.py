@@ -28,11 +28,12 @@ class Totals(Static):
         """Draw as many lines as the layout gives."""
         tiles = _tiles(picture)
         tall = self.size.height >= 3
-        self.update(
+        text = (
             _as_tiles(tiles, picture, self.size.width)
             if tall
             else _as_line(tiles, picture)
         )
+        self.update(text, layout=False)
 
 
 def _tiles(picture: Picture) -> list[_Tile]:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -232,6 +233,7 @@ class BusyMesh:
         )
 
 
+@cache
 def busy(seconds: int = 150, until: float = NOON) -> list[tuple[float, AnyEvent]]:
     """Tell the last seconds of a busy mesh, in order."""
     mesh = BusyMesh()
