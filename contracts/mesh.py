@@ -44,4 +44,6 @@ class ServiceState(
     rss_bytes: int
     dependencies: dict[str, str]  #: name → "ok", or what is wrong in a few words
     lanes: list[LaneReading] = []
+    limits: dict[Channel, float] = {}
+    """What each channel may send per second, all dispatchers together; absent: unlimited."""
     gauges: dict[str, float] = {}  #: further numbers, named with their unit

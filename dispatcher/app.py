@@ -51,6 +51,7 @@ class Dispatcher:
     ) -> None:
         self._service = service
         self._drain_seconds = settings.drain_seconds
+        self._rate = settings.dispatcher_channel_rate
         self._metrics = metrics
         bus = service.bus
         owner = f"{service.instance}/{secrets.token_hex(4)}"
@@ -69,7 +70,7 @@ class Dispatcher:
             service.redis,
             self._peers,
             metrics,
-            rate=settings.dispatcher_channel_rate,
+            rate=self._rate,
             provider_names={channel: p.name for channel, p in providers.items()},
         )
         self._sends = Sends(
@@ -158,6 +159,7 @@ class Dispatcher:
         """Return what the heartbeat says of this dispatcher."""
         return Readings(
             lanes=self._metrics.lane_readings(),
+            limits=dict.fromkeys(Channel, self._rate) if self._rate else {},
             gauges={"held_messages": len(self._leases)},
         )
 

@@ -12,6 +12,7 @@ import psutil
 import structlog
 
 from contracts import subjects
+from contracts.channels import Channel
 from contracts.mesh import LaneReading, ServiceCondition, ServiceState
 from ops.runtime.bus import Bus
 from ops.runtime.readiness import Readiness
@@ -27,6 +28,7 @@ class Readings(msgspec.Struct, kw_only=True):
     """What a service adds to its own state; it fills this in when asked, once a second."""
 
     lanes: list[LaneReading] = []
+    limits: dict[Channel, float] = {}
     gauges: dict[str, float] = {}
 
 
@@ -114,6 +116,7 @@ class Heartbeat:
             rss_bytes=self._process.memory_info().rss,
             dependencies=dependencies,
             lanes=readings.lanes,
+            limits=readings.limits,
             gauges=readings.gauges,
         )
 

@@ -1,0 +1,216 @@
+"""The console application: one model, one source, one clock that paints."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from textual import constants
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from console import keys
+from console.events import AnyEvent, LinkChanged, LinkCondition
+from console.glyphs import ASCII, UNICODE
+from console.model import Model
+from console.model.views import Snapshot
+from console.picture import Picture
+from console.place import Place
+from console.screens.feed import FeedScreen
+from console.screens.help import HelpScreen
+from console.screens.lanes import LanesScreen
+from console.screens.mesh_screen import MeshScreen
+from console.screens.services import ServicesScreen
+from console.source import Source
+from console.themes import DARK, ELSEWHERE, LIGHT, Inks
+
+PAINT_SECONDS = 0.25
+#: A source that raised is started again after this long.
+MEND_SECONDS = 1.0
+#: Leaving waits no longer than this for the connection to close.
+LEAVE_SECONDS = 2.0
+
+_TEXTUALS_OWN = "textual-dark"
+
+_WIDTHS = [(0, "-narrow"), (100, "-wide")]
+_HEIGHTS = [(0, "-short"), (30, "-tall")]
+
+
+def _usual_theme() -> str:
+    """Return ours, unless TEXTUAL_THEME names another one."""
+    named = constants.DEFAULT_THEME
+    return DARK.name if named == _TEXTUALS_OWN else named
+
+
+class ConsoleApp(App[None]):
+    """Shows a mesh. Events only change the model; ``paint`` alone touches widgets."""
+
+    TITLE = "tocsin"
+    CSS_PATH = "console.tcss"
+    MODES: ClassVar = {
+        "lanes": LanesScreen,
+        "feed": FeedScreen,
+        "services": ServicesScreen,
+    }
+    DEFAULT_MODE = "lanes"
+    BINDINGS = keys.bindings("app")
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
+
+    def __init__(
+        self,
+        source: Source,
+        place: Place,
+        *,
+        clock: Callable[[], float] = time.time,
+        theme: str | None = None,
+        ascii_only: bool = False,
+        recording: Callable[[], str] = str,
+    ) -> None:
+        super().__init__()
+        self.model = Model()
+        self._source = source
+        self._place = place
+        self._clock = clock
+        self._glyphs = ASCII if ascii_only else UNICODE
+        self._recording = recording
+        self._inks: Inks | None = None
+        self._faded: Inks | None = None
+        self._frozen: Snapshot | None = None
+        self._painted_second = -1
+        self._listening: asyncio.Task[None] | None = None
+        for ours in (DARK, LIGHT):
+            self.register_theme(ours)
+        self.theme = theme or _usual_theme()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return the colours that only our own themes name, for all others."""
+        return ELSEWHERE
+
+    def on_mount(self) -> None:
+        """Start listening and painting."""
+        self._listening = asyncio.create_task(self._listen(), name="console.listen")
+        self.set_interval(PAINT_SECONDS, self.paint)
+        self.theme_changed_signal.subscribe(self, self._on_theme_changed)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.exit)
+
+    async def on_unmount(self) -> None:
+        """Stop listening."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening}, timeout=LEAVE_SECONDS)
+
+    def receive(self, event: AnyEvent) -> None:
+        """Take one event from the source."""
+        self.model.apply(event, self._clock())
+
+    def paint(self) -> None:
+        """Draw the screen if there is anything new: four times a second at most.
+
+        Once a second is enough when nothing came (ages grow), and while the terminal is
+        not looked at. Nothing is drawn under a dialog.
+        """
+        now = self._clock()
+        self.model.tick(now)
+        self._tell_notices()
+        same_second = int(now) == self._painted_second
+        if same_second and not (self.model.dirty and self.app_focus):
+            return
+        self.paint_now()
+
+    def paint_now(self) -> None:
+        """Draw the screen."""
+        screen = self.screen
+        if not isinstance(screen, MeshScreen) or not screen.is_mounted:
+            return
+        now = self._clock()
+        self._painted_second = int(now)
+        self.model.dirty = False
+        with self.batch_update():
+            screen.paint(self._picture(now))
+
+    def action_go(self, mode: str) -> None:
+        """Switch to another screen."""
+        self.switch_mode(mode)
+        self.call_after_refresh(self.paint_now)
+
+    def action_freeze(self) -> None:
+        """Hold the display still, or let it run again."""
+        self._frozen = (
+            self.model.snapshot(self._clock()) if self._frozen is None else None
+        )
+        self.paint_now()
+
+    def action_refresh_now(self) -> None:
+        """Ask the source now."""
+        self._source.refresh()
+        self.notify("asking now", timeout=1)
+
+    def action_help(self) -> None:
+        """Show the keys of the current screen."""
+        if isinstance(self.screen, MeshScreen) and self._inks is not None:
+            self.push_screen(HelpScreen(self.screen.scope, self._inks))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Offer every key that works here, and what Textual brings."""
+        if isinstance(screen, MeshScreen):
+            for key in keys.in_scope(screen.scope, "app"):
+                yield SystemCommand(
+                    key.label, f"{key.tooltip} ({key.display})", self._does(key.action)
+                )
+        yield SystemCommand("Theme", "Choose another theme", self.action_change_theme)
+        yield SystemCommand(
+            "Screenshot",
+            "Save the screen as an SVG file",
+            lambda: self.set_timer(0.1, self.deliver_screenshot),
+        )
+
+    def _does(self, action: str) -> Callable[[], None]:
+        def call() -> None:
+            self.call_later(self.run_action, action, self.screen)
+
+        return call
+
+    def _picture(self, now: float) -> Picture:
+        if self._inks is None:
+            self._inks = Inks(self.get_css_variables())
+            self._faded = self._inks.faded()
+        live = self.model.snapshot(now)
+        snapshot = self._frozen or live
+        return Picture(
+            snapshot=snapshot,
+            link=live.link,
+            now=now,
+            flow=lambda lane: self.model.flow(lane, snapshot.at),
+            place=self._place,
+            inks=self._inks,
+            news=self._faded if live.link.stale and self._faded else self._inks,
+            glyphs=self._glyphs,
+            frozen_seconds=None if self._frozen is None else now - self._frozen.at,
+            recording=self._recording(),
+        )
+
+    def _tell_notices(self) -> None:
+        while self.model.notices:
+            self.notify(self.model.notices.popleft())
+
+    def _on_theme_changed(self, _theme: object) -> None:
+        self._inks = None
+        self.call_after_refresh(self.paint_now)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._source.run(self.receive)
+            except Exception as error:  # noqa: BLE001 (a fault here must not end the watch)
+                self.receive(
+                    LinkChanged(
+                        condition=LinkCondition.RETRYING,
+                        retry_in_seconds=MEND_SECONDS,
+                        reason=f"fault in the console: {error!r}",
+                    )
+                )
+            await asyncio.sleep(MEND_SECONDS)

@@ -1,0 +1,245 @@
+"""Every key of the console, once: bindings, footer, help and palette are made from this.
+
+Lower case reads, upper case changes the system: an operator can explore without fear.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from textual.binding import Binding, BindingType
+
+
+class Level(IntEnum):
+    """How much a key may change, and so how much it asks before it does."""
+
+    READ = 0
+    ONE = 1  #: changes one thing: asks yes or no
+    MANY = 2  #: changes many: shows what would happen, asks for the count and a reason
+    DESTROY = 3  #: cannot be undone: offers an export first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """One key. ``scopes`` are the screens and widgets it works in; "app" is everywhere."""
+
+    id: str
+    key: str
+    action: str
+    label: str
+    tooltip: str
+    scopes: frozenset[str]
+    shown: str = ""
+    level: Level = Level.READ
+    in_footer: bool = True
+
+    def binding(self) -> Binding:
+        """Return the key as Textual wants it; its id is what a keymap changes."""
+        return Binding(
+            self.key,
+            self.action,
+            self.label,
+            show=self.in_footer,
+            key_display=self.shown or None,
+            tooltip=self.tooltip,
+            id=self.id,
+            group=SCREENS if self.id.startswith("screen.") else None,
+        )
+
+    @property
+    def display(self) -> str:
+        """Return the key as it is written for people."""
+        return self.shown or self.key
+
+
+SCREENS = Binding.Group("Screens", compact=True)
+
+_APP = frozenset({"app"})
+_TABLES = frozenset({"lanes", "services"})
+_LISTS = _TABLES | {"feed"}
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        id="screen.lanes",
+        key="1",
+        action="app.go('lanes')",
+        label="Lanes",
+        tooltip="The lanes: what waits, how fast it goes, what fails",
+        scopes=_APP,
+    ),
+    Key(
+        id="screen.feed",
+        key="4",
+        action="app.go('feed')",
+        label="Feed",
+        tooltip="Every status change as it happens",
+        scopes=_APP,
+    ),
+    Key(
+        id="screen.services",
+        key="6",
+        action="app.go('services')",
+        label="Services",
+        tooltip="The processes of the mesh and how they are",
+        scopes=_APP,
+    ),
+    Key(
+        id="open",
+        key="enter",
+        action="screen.open",
+        label="Open",
+        tooltip="Open the lane under the cursor",
+        shown="enter",
+        scopes=frozenset({"lane_table"}),
+    ),
+    Key(
+        id="back",
+        key="escape",
+        action="back",
+        label="Back",
+        tooltip="Go one step back: clear the filter, then leave the screen",
+        shown="esc",
+        scopes=_LISTS,
+        in_footer=False,
+    ),
+    Key(
+        id="leave",
+        key="escape",
+        action="back",
+        label="Back",
+        tooltip="Go back to the lanes",
+        shown="esc",
+        scopes=frozenset({"lane"}),
+    ),
+    Key(
+        id="filter",
+        key="slash",
+        action="filter",
+        label="Filter",
+        tooltip="Show only what matches: words, field:value, !not",
+        shown="/",
+        scopes=_LISTS,
+    ),
+    Key(
+        id="troubles",
+        key="z",
+        action="troubles",
+        label="Trouble",
+        tooltip="Show only what is failing, or everything again",
+        scopes=_LISTS,
+    ),
+    Key(
+        id="sort",
+        key="s",
+        action="sort",
+        label="Sort",
+        tooltip="Sort by the next column",
+        scopes=_TABLES,
+    ),
+    Key(
+        id="reverse",
+        key="o",
+        action="reverse",
+        label="Reverse",
+        tooltip="Turn the order round",
+        scopes=_TABLES,
+        in_footer=False,
+    ),
+    Key(
+        id="follow",
+        key="f",
+        action="follow",
+        label="Follow",
+        tooltip="Follow the newest line, or stay where you are",
+        scopes=frozenset({"feed"}),
+    ),
+    Key(
+        id="times",
+        key="t",
+        action="times",
+        label="Times",
+        tooltip="Show times of day, or how long ago",
+        scopes=frozenset({"feed"}),
+        in_footer=False,
+    ),
+    Key(
+        id="copy",
+        key="c",
+        action="copy",
+        label="Copy",
+        tooltip="Copy the id under the cursor",
+        scopes=_LISTS,
+        in_footer=False,
+    ),
+    Key(
+        id="copy-row",
+        key="y",
+        action="copy_row",
+        label="Copy row",
+        tooltip="Copy the row under the cursor as JSON",
+        scopes=_LISTS | {"lane"},
+        in_footer=False,
+    ),
+    Key(
+        id="freeze",
+        key="p",
+        action="app.freeze",
+        label="Freeze",
+        tooltip="Hold the display still, or let it run again; the console keeps listening",
+        scopes=_APP,
+    ),
+    Key(
+        id="refresh",
+        key="r",
+        action="app.refresh_now",
+        label="Refresh",
+        tooltip="Ask the bus now; when it is away, try to connect now",
+        scopes=_APP,
+        in_footer=False,
+    ),
+    Key(
+        id="down",
+        key="j",
+        action="cursor_down",
+        label="Down",
+        tooltip="Move down, as the arrow key does",
+        scopes=frozenset({"table", "feed_view"}),
+        in_footer=False,
+    ),
+    Key(
+        id="up",
+        key="k",
+        action="cursor_up",
+        label="Up",
+        tooltip="Move up, as the arrow key does",
+        scopes=frozenset({"table", "feed_view"}),
+        in_footer=False,
+    ),
+    Key(
+        id="help",
+        key="question_mark",
+        action="app.help",
+        label="Help",
+        tooltip="Show every key that works here",
+        shown="?",
+        scopes=_APP,
+    ),
+    Key(
+        id="quit",
+        key="q",
+        action="app.quit",
+        label="Quit",
+        tooltip="Leave the console; Ctrl-Q leaves from anywhere",
+        scopes=_APP,
+    ),
+)
+
+
+def bindings(*scopes: str) -> list[BindingType]:
+    """Return the bindings of a screen or widget."""
+    return [key.binding() for key in in_scope(*scopes)]
+
+
+def in_scope(*scopes: str) -> Iterable[Key]:
+    """Return the keys that work in any of the scopes, in the table's order."""
+    return [key for key in KEYS if key.scopes & set(scopes)]

@@ -1,0 +1,212 @@
+"""Everything the console knows, brought up to date event by event. Knows no terminal."""
+
+from collections import deque
+from collections.abc import Hashable
+
+import msgspec
+
+from console.events import (
+    AnyEvent,
+    BacklogRead,
+    EventsDropped,
+    LinkAnswered,
+    LinkChanged,
+    ServiceReported,
+    StatusReported,
+)
+from console.model.feed import NOTABLE, Feed, kind_of, line_of
+from console.model.lanes import Counters, LaneMeter
+from console.model.link import Link
+from console.model.services import ServiceBook, Turn
+from console.model.totals import DeadLetterCount, sum_up
+from console.model.views import (
+    ChannelView,
+    FeedLine,
+    Flow,
+    ServiceHealth,
+    Snapshot,
+    Tone,
+)
+from contracts.channels import LANES, Channel, Lane
+from contracts.mesh import ServiceState
+from contracts.messages import StatusChanged
+
+FEED_LINES = 2_000
+NOTABLE_LINES = 500
+
+
+class Model:
+    """The state of the console. ``apply`` takes news, ``snapshot`` gives what to draw.
+
+    Nothing is ever cleared because a connection was lost: the last numbers stay, and
+    ``LinkView`` says how old they are.
+    """
+
+    def __init__(self) -> None:
+        self.dirty = True
+        """Whether there was news since somebody last set this to False."""
+        self.notices: deque[str] = deque(maxlen=10)
+        """Sentences to show the operator once."""
+        self._meters = {lane: LaneMeter(lane) for lane in LANES}
+        self._counters = Counters()
+        self._services = ServiceBook()
+        self._feed = Feed(FEED_LINES)
+        self._notable = Feed(NOTABLE_LINES)
+        self._dead_letters = DeadLetterCount()
+        self._link = Link()
+        self._serial = 0
+        self._dropped = 0
+        self._unreadable = 0
+
+    def apply(self, event: AnyEvent, now: float) -> None:
+        """Take one event, received at ``now``."""
+        self.dirty = True
+        match event:
+            case StatusReported(change=change):
+                self._status(now, change)
+            case ServiceReported(state=state):
+                self._report(now, state)
+            case BacklogRead():
+                self._backlog(now, event)
+            case LinkAnswered(seconds=seconds):
+                self._link.answered(seconds)
+            case EventsDropped(slow=slow, unreadable=unreadable):
+                self._dropped += slow
+                self._unreadable += unreadable
+            case LinkChanged():
+                self._link_changed(now, event)
+                return
+        self._link.heard(now)
+
+    def tick(self, now: float) -> None:
+        """Notice what only the passing of time tells: who went silent."""
+        for turn in self._services.tick(now, self._link.hears_until(now)):
+            self.dirty = True
+            self._note_turn(now, turn)
+        self._counters.keep_only(self._services.names())
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Draw everything as of ``now``, or as of the last news when that is stale."""
+        moment = self._link.as_of(now)
+        in_flight = self._services.in_flight()
+        channels = self._channels(moment)
+        shares = {
+            view.channel: view.rate / view.limit
+            for view in channels
+            if view.rate is not None and view.limit
+        }
+        lanes = tuple(
+            meter.view(moment, in_flight.get(lane), shares.get(lane.channel))
+            for lane, meter in self._meters.items()
+        )
+        return Snapshot(
+            at=now,
+            link=self._link.view(now),
+            dependencies=self._services.dependencies(),
+            totals=sum_up(
+                lanes,
+                (meter.outcomes(moment) for meter in self._meters.values()),
+                self._dead_letters,
+                now,
+            ),
+            lanes=lanes,
+            channels=channels,
+            services=self._services.views(now),
+            feed=tuple(self._feed.lines),
+            notable=tuple(self._notable.lines),
+            dropped=self._dropped,
+            unreadable=self._unreadable,
+        )
+
+    def flow(self, lane: Lane, at: float) -> Flow:
+        """Return the last minutes of one lane as of a snapshot's moment."""
+        return self._meters[lane].flow(self._link.as_of(at))
+
+    def _channels(self, moment: float) -> tuple[ChannelView, ...]:
+        limits = self._services.limits()
+        rates: dict[Channel, float] = {}
+        for lane, meter in self._meters.items():
+            rate = meter.rate(moment)
+            if rate is not None:
+                rates[lane.channel] = rates.get(lane.channel, 0.0) + rate
+        return tuple(
+            ChannelView(channel=c, rate=rates.get(c), limit=limits.get(c))
+            for c in Channel
+        )
+
+    def _status(self, now: float, change: StatusChanged) -> None:
+        self._link.count_status()
+        self._add(now, line_of(self._next(), change), kind_of(change))
+        if change.status in NOTABLE and change.failure_class is not None:
+            lane = Lane(change.channel, change.priority)
+            self._meters[lane].failed(now, change.failure_class)
+
+    def _report(self, now: float, state: ServiceState) -> None:
+        turn = self._services.report(now, state)
+        if turn is not None:
+            self._note_turn(now, turn)
+        since = self._link.listening_since
+        listening = 0.0 if since is None else now - since
+        span, amounts = self._counters.amounts(state, listening)
+        for lane, amount in amounts.items():
+            self._meters[lane].settled(now, span, amount)
+
+    def _backlog(self, now: float, event: BacklogRead) -> None:
+        back = self._link.backlog(event)
+        if back:
+            self.notices.append(back)
+            self._note(now, Tone.NOTE, "link", back)
+        if event.problem and not event.lanes:
+            return
+        said = {Lane(b.channel, b.priority): b for b in event.lanes}
+        for lane, meter in self._meters.items():
+            meter.backlog(now, said.get(lane))
+        if event.dead_letters is not None:
+            self._dead_letters.take(now, event.dead_letters)
+
+    def _link_changed(self, now: float, event: LinkChanged) -> None:
+        lost = self._link.change(now, event)
+        self._services.listen(self._link.listening_since)
+        if lost:
+            self._note(now, Tone.BAD, "link", lost)
+
+    def _note_turn(self, now: float, turn: Turn) -> None:
+        view = turn.view
+        words = "" if turn.before is None else f"was {turn.before}"
+        if view.health is ServiceHealth.UNREADY:
+            words = "; ".join(
+                f"{name}: {said}"
+                for name, said in view.dependencies.items()
+                if said != "ok"
+            )
+        self._note(
+            now,
+            turn.tone,
+            str(view.health),
+            words,
+            subject=f"{view.service} {view.instance}",
+        )
+
+    def _note(
+        self, now: float, tone: Tone, what: str, words: str, subject: str = ""
+    ) -> None:
+        line = FeedLine(
+            serial=self._next(),
+            at=now,
+            tone=tone,
+            what=what,
+            subject=subject,
+            words=words,
+        )
+        self._feed.add(now, line)
+        self._notable.add(now, line)
+
+    def _add(self, now: float, line: FeedLine, kind: Hashable) -> None:
+        self._feed.add(now, line, kind)
+        if line.change is not None and line.change.status in NOTABLE:
+            # its own copy: each feed counts its own similar lines
+            self._notable.add(now, msgspec.structs.replace(line), kind)
+
+    def _next(self) -> int:
+        self._serial += 1
+        return self._serial

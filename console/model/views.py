@@ -1,0 +1,187 @@
+"""What the screens draw: plain values of one moment, ready for JSON."""
+
+from enum import StrEnum
+
+import msgspec
+
+from console.events import LinkCondition
+from contracts.channels import Channel, Priority
+from contracts.mesh import LaneReading
+from contracts.messages import StatusChanged
+from contracts.outcomes import FailureClass
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of what is drawn."""
+
+
+class LaneHealth(StrEnum):
+    """What a lane is doing, in one word. Members are in order of trouble, worst first."""
+
+    UNSERVED = "unserved"  #: work waits and no dispatcher takes this lane
+    STALLED = "stalled"  #: work waits and nothing was settled for a while
+    FAILING = "failing"  #: many of the recent attempts failed
+    AT_LIMIT = "at limit"  #: work waits because the channel sends as fast as it may
+    WAITING = (
+        "waiting"  #: nothing settled lately; what there is waits for its next attempt
+    )
+    FLOWING = "flowing"  #: attempts succeed
+    IDLE = "idle"  #: nothing to do
+    UNKNOWN = "unknown"  #: the bus has not said
+
+
+LANE_TROUBLES = frozenset({LaneHealth.UNSERVED, LaneHealth.STALLED, LaneHealth.FAILING})
+
+
+class LaneView(View, frozen=True):
+    """One lane. None stands for what nobody has said."""
+
+    channel: Channel
+    priority: Priority
+    health: LaneHealth
+    queued: int | None
+    unacked: int | None
+    in_flight: int | None
+    rate: float | None
+    """Attempts settled per second, over the last few seconds."""
+    failing: float | None
+    """Share of the attempts of the last minute that failed, 0 to 1."""
+    oldest_seconds: float | None
+    """Age of the oldest unfinished message."""
+    trend: tuple[float | None, ...]
+    """Attempts settled in each of the last 60 seconds; None where nobody reported."""
+    failures: dict[FailureClass, int]
+    """Failures of the last five minutes by class, as far as the console saw them."""
+
+    @property
+    def key(self) -> str:
+        """The lane's name, for example ``sms/high``."""
+        return f"{self.channel}/{self.priority}"
+
+
+class ChannelView(View, frozen=True):
+    """What a channel may send, and how much of it it does."""
+
+    channel: Channel
+    rate: float | None
+    limit: float | None
+
+
+class Flow(View, frozen=True):
+    """Attempts settled per second over the last minutes, oldest first."""
+
+    delivered: tuple[float | None, ...] = ()
+    failed: tuple[float | None, ...] = ()
+    queued: tuple[float | None, ...] = ()
+
+
+class TotalsView(View, frozen=True):
+    """The nine lanes together."""
+
+    queued: int | None
+    in_flight: int | None
+    rate: float | None
+    failing: float | None
+    oldest_seconds: float | None
+    dead_letters: int | None
+    dead_letters_new: int
+    """How many dead letters came in the last five minutes."""
+
+
+class ServiceHealth(StrEnum):
+    """How a service is, as far as the console can tell; worst first."""
+
+    LOST = "lost"  #: went silent without a goodbye
+    ABSENT = "absent"  #: a service every mesh has, and none was heard
+    UNREADY = "unready"  #: a dependency is away
+    STARTING = "starting"
+    DRAINING = "draining"
+    READY = "ready"
+    STOPPED = "stopped"  #: said goodbye
+    GONE = "gone"  #: lost so long ago that others have taken its place
+    UNKNOWN = "unknown"  #: the console itself is cut off
+
+
+SERVICE_TROUBLES = frozenset(
+    {ServiceHealth.LOST, ServiceHealth.ABSENT, ServiceHealth.UNREADY}
+)
+
+
+class ServiceView(View, frozen=True):
+    """One process of the mesh, or the place of one that should be there."""
+
+    service: str
+    instance: str
+    health: ServiceHealth
+    version: str = ""
+    odd_version: bool = False
+    """Other live processes run a newer version."""
+    pid: int | None = None
+    heard_seconds: float | None = None
+    up_seconds: float | None = None
+    in_flight: int | None = None
+    rss_bytes: int | None = None
+    dependencies: dict[str, str] = {}
+    gauges: dict[str, float] = {}
+    lanes: tuple[LaneReading, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """A name that no other row has."""
+        return f"{self.service}/{self.instance}"
+
+
+class Tone(StrEnum):
+    """How a line wants to be seen; a theme gives it a colour, a glyph goes with it."""
+
+    GOOD = "good"
+    PLAIN = "plain"
+    QUIET = "quiet"
+    WARN = "warn"
+    BAD = "bad"
+    NOTE = "note"
+
+
+class FeedLine(msgspec.Struct, kw_only=True):
+    """One line of the feed; ``similar`` more like it came within the same second."""
+
+    serial: int
+    at: float
+    tone: Tone
+    what: str
+    lane: str = ""
+    subject: str = ""
+    words: str = ""
+    change: StatusChanged | None = None
+    similar: int = 0
+
+
+class LinkView(View, frozen=True):
+    """The console's own connection."""
+
+    condition: LinkCondition
+    age_seconds: float | None
+    """How old the newest news is; None before the first."""
+    stale: bool
+    attempt: int
+    retry_in_seconds: float
+    reason: str
+    answer_seconds: float | None
+    problem: str
+
+
+class Snapshot(View, frozen=True):
+    """Everything at one moment."""
+
+    at: float
+    link: LinkView
+    dependencies: dict[str, str]
+    """What the services say of their servers: "ok", or what is wrong and for how many."""
+    totals: TotalsView
+    lanes: tuple[LaneView, ...]
+    channels: tuple[ChannelView, ...]
+    services: tuple[ServiceView, ...]
+    feed: tuple[FeedLine, ...]
+    notable: tuple[FeedLine, ...]
+    dropped: int
+    unreadable: int

@@ -1,0 +1,123 @@
+"""Every status change as it happens."""
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.widget import Widget
+from textual.widgets import Static
+
+from console import keys
+from console.filters import Fields
+from console.model.views import FeedLine, Tone
+from console.picture import Picture
+from console.screens.mesh_screen import ListScreen
+from console.widgets.feed_view import FeedView
+from console.widgets.filter_bar import FilterBar
+
+
+def _of_change(name: str) -> Callable[[FeedLine], str]:
+    def read(line: FeedLine) -> str:
+        value = getattr(line.change, name, None)
+        return "" if value is None else str(value)
+
+    return read
+
+
+_FIELDS: Fields[FeedLine] = {
+    "status": lambda line: line.what,
+    "channel": _of_change("channel"),
+    "priority": _of_change("priority"),
+    "class": _of_change("failure_class"),
+    "provider": _of_change("provider"),
+    "tenant": _of_change("tenant"),
+    "id": lambda line: line.subject,
+    "batch": _of_change("batch_id"),
+    "correlation": _of_change("correlation_id"),
+    "words": lambda line: line.words,
+}
+
+
+class FeedScreen(ListScreen[FeedLine]):
+    """The feed, with a cursor."""
+
+    scope = "feed"
+    BINDINGS = keys.bindings("feed")
+
+    def __init__(self) -> None:
+        super().__init__(_FIELDS)
+
+    def parts(self) -> ComposeResult:
+        """Make the list and the filter."""
+        view = FeedView(id="feed", classes="panel")
+        view.border_title = "feed"
+        yield view
+        yield Static("", id="empty")
+        yield FilterBar()
+
+    def list_widget(self) -> Widget:
+        """Return the list."""
+        return self._view
+
+    def current(self) -> FeedLine | None:
+        """Return the line under the cursor."""
+        return self._view.cursor_line
+
+    def id_of(self, row: FeedLine) -> str:
+        """Return the notification's id, or the service's name."""
+        return row.subject
+
+    def is_trouble(self, row: FeedLine) -> bool:
+        """Say whether the line tells of something that went wrong."""
+        return row.tone in {Tone.BAD, Tone.WARN}
+
+    def draw(self, picture: Picture) -> None:
+        """Draw the feed of a picture."""
+        lines = self.chosen(picture.snapshot.feed)
+        self._view.display = bool(lines)
+        self._view.paint(picture, lines)
+        self._view.border_subtitle = self._subtitle(picture)
+        empty = self.query_one("#empty", Static)
+        empty.display = not lines
+        if not lines:
+            empty.update(self._nothing(picture))
+
+    def action_follow(self) -> None:
+        """Follow the newest line, or stay here."""
+        if self._view.following:
+            self._view.stay()
+        else:
+            self._view.follow()
+        self.redraw()
+
+    def action_times(self) -> None:
+        """Turn between times of day and how long ago."""
+        self._view.ago = not self._view.ago
+        self.redraw()
+
+    def on_feed_view_moved(self) -> None:
+        """Say whether the feed is followed."""
+        if self.picture is not None:
+            self._view.border_subtitle = self._subtitle(self.picture)
+
+    @property
+    def _view(self) -> FeedView:
+        return self.query_one("#feed", FeedView)
+
+    def _subtitle(self, picture: Picture) -> str:
+        words = []
+        snapshot = picture.snapshot
+        if snapshot.dropped:
+            words.append(f"{snapshot.dropped:,} dropped")
+        if snapshot.unreadable:
+            words.append(f"{snapshot.unreadable:,} unreadable")
+        if self._view.following:
+            words.append("following")
+        else:
+            unseen = self._view.unseen
+            words.append(f"+{unseen:,} new, f follows" if unseen else "f follows")
+        return "  ".join(words)
+
+    def _nothing(self, picture: Picture) -> str:
+        if not picture.snapshot.feed:
+            return "Nothing has happened yet. Status changes appear here as they come."
+        return f"No lines {self.reduction()}; esc shows all."

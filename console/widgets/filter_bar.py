@@ -1,0 +1,69 @@
+"""The line where a filter is typed, and where an active one stays in sight."""
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input, Static
+
+
+class FilterBar(Horizontal):
+    """Hidden until opened, and visible as long as a filter holds."""
+
+    class Changed(Message):
+        """Another filter was typed."""
+
+        def __init__(self, text: str) -> None:
+            self.text = text
+            super().__init__()
+
+    class Left(Message):
+        """The operator is done typing."""
+
+    _words = ""
+
+    def compose(self) -> ComposeResult:
+        """Make the line."""
+        yield Static("/", id="filter-mark")
+        yield Input(
+            placeholder="words, field:value, !not", id="filter-input", compact=True
+        )
+        yield Static("", id="filter-note")
+
+    def on_mount(self) -> None:
+        """Start hidden."""
+        self.display = False
+        self.query_one(Input).cursor_blink = False
+
+    @property
+    def text(self) -> str:
+        """What was typed."""
+        return self.query_one(Input).value
+
+    def open(self) -> None:
+        """Show the line and type in it."""
+        self.display = True
+        self.query_one(Input).focus()
+
+    def clear(self) -> None:
+        """Drop the filter and hide."""
+        self.query_one(Input).value = ""
+        self.display = False
+
+    def note(self, words: str, *, wrong: bool = False) -> None:
+        """Say beside the filter what it does, or what is wrong with it."""
+        note = self.query_one("#filter-note", Static)
+        note.set_class(wrong, "-wrong")
+        if words != self._words:
+            self._words = words
+            note.update(words)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while typing."""
+        event.stop()
+        self.post_message(self.Changed(event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter and go back to the list."""
+        event.stop()
+        self.display = bool(event.value)
+        self.post_message(self.Left())

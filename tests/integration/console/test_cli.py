@@ -1,0 +1,239 @@
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+import console
+from contracts import messages, subjects
+from contracts.channels import LANES
+from ops.runtime.bus import Bus
+from tests.unit.console.world import NOON, change, reading, state
+from tests.waiting import until
+
+ROOT = Path(console.__file__).parents[1]
+CONSOLE = (sys.executable, "-m", "console")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+
+
+async def run(
+    folder: Path, environment: dict[str, str], *arguments: str
+) -> tuple[int | None, str, str]:
+    """Run a command to its end; returns its exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *CONSOLE,
+        *arguments,
+        cwd=folder,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+class Terminal:
+    """A console in a terminal of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, leader: int) -> None:
+        self.process = process
+        self.leader = leader
+        self.seen = b""
+
+    def read(self) -> None:
+        with contextlib.suppress(OSError):  # the end of a terminal that was closed
+            self.seen += os.read(self.leader, 1 << 16)
+
+    def shows(self, text: str) -> bool:
+        return text.encode() in self.seen
+
+    def press(self, keys: str) -> None:
+        os.write(self.leader, keys.encode())
+
+
+@asynccontextmanager
+async def terminal(
+    folder: Path, environment: dict[str, str], *arguments: str
+) -> AsyncIterator[Terminal]:
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *CONSOLE,
+        *arguments,
+        cwd=folder,
+        env=environment,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    os.close(follower)
+    screen = Terminal(process, leader)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(leader, screen.read)
+    try:
+        yield screen
+    finally:
+        loop.remove_reader(leader)
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        os.close(leader)
+
+
+@pytest_asyncio.fixture
+async def speaking(bus: Bus) -> AsyncIterator[Bus]:
+    """A bus on which a dispatcher reports itself five times a second."""
+
+    async def speak() -> None:
+        for number in range(10**6):
+            lanes = [reading(lane, delivered=number) for lane in LANES]
+            told = state(NOON + number / 5, lanes=lanes)
+            subject = subjects.mesh_state(told.service, told.instance)
+            await bus.nc.publish(subject, msgspec.json.encode(told))
+            event = change(NOON, number)
+            subject = subjects.status(
+                event.tenant, event.channel, event.status, event.notification_id
+            )
+            await bus.nc.publish(subject, messages.encode(event))
+            await asyncio.sleep(0.2)
+
+    task = asyncio.create_task(speak())
+    yield bus
+    task.cancel()
+
+
+async def test_without_a_mesh_it_says_what_to_do(
+    tmp_path: Path, environment: dict[str, str]
+):
+    for arguments in ([], ["lanes"], ["services", "--json"], ["feed"]):
+        code, out, err = await run(tmp_path, environment, *arguments)
+
+        assert code == 2
+        assert out == ""
+        assert err.startswith("tocsin console: no mesh to watch: ")
+        assert err.count("\n") == 1
+
+
+async def test_a_bus_that_is_away_ends_a_plain_command(
+    tmp_path: Path, environment: dict[str, str]
+):
+    url = "nats://127.0.0.1:1"
+
+    code, out, err = await run(tmp_path, environment, "--nats-url", url, "lanes")
+
+    assert (code, out) == (1, "")
+    assert err == ("tocsin console: the bus cannot be reached: connection refused\n")
+
+
+async def test_lanes_are_printed_from_the_mesh_that_runs_here(
+    tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
+):
+    (tmp_path / ".tocsin").mkdir()
+    ready = {"nats": nats_url, "pids": {"nats": os.getpid()}}
+    (tmp_path / ".tocsin" / "ready.json").write_text(json.dumps(ready))
+
+    code, out, err = await run(tmp_path, environment, "lanes", "--json")
+
+    assert (code, err) == (0, "")
+    said = json.loads(out)
+    assert len(said["lanes"]) == len(LANES)
+    assert said["lanes"][0]["in_flight"] == 0
+    assert said["lanes"][0]["rate"] > 0
+
+
+async def test_the_feed_is_printed_line_by_line(
+    tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
+):
+    process = await asyncio.create_subprocess_exec(
+        *CONSOLE,
+        "--nats-url",
+        nats_url,
+        "feed",
+        "--json",
+        cwd=tmp_path,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    line = await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+
+    assert json.loads(line)["status"] == "delivered"
+    assert await process.wait() == 0
+
+
+async def test_it_runs_in_a_terminal_and_leaves_it_as_it_was(
+    tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
+):
+    async with terminal(tmp_path, environment, "--nats-url", nats_url) as screen:
+        await until(lambda: screen.shows("● live"), 20)
+        await until(lambda: screen.shows("sms"), 20)
+        screen.press("6")
+        await until(lambda: screen.shows("host-1"), 20)
+        screen.press("\x11")
+
+        assert await asyncio.wait_for(screen.process.wait(), 10) == 0
+        await until(lambda: screen.shows("\x1b[?1049l"))
+
+
+async def test_it_opens_although_the_bus_is_away_and_ends_on_sigterm(
+    tmp_path: Path, environment: dict[str, str]
+):
+    arguments = ("--nats-url", "nats://127.0.0.1:1", "--ascii", "--theme", "light")
+    async with terminal(tmp_path, environment, *arguments) as screen:
+        await until(lambda: screen.shows("No connection: connection refused"), 20)
+        screen.process.terminate()
+
+        assert await asyncio.wait_for(screen.process.wait(), 10) == 0
+        await until(lambda: screen.shows("\x1b[?1049l"))
+
+
+async def test_a_recording_can_be_watched_again(
+    tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
+):
+    arguments = ("--nats-url", nats_url, "--record", "night")
+    async with terminal(tmp_path, environment, *arguments) as screen:
+        await until(lambda: screen.shows("● live"), 20)
+        screen.press("q")
+        await asyncio.wait_for(screen.process.wait(), 10)
+
+    async with terminal(
+        tmp_path, environment, "--replay", "night", "--speed", "100"
+    ) as screen:
+        await until(lambda: screen.shows("recording ended"), 20)
+        screen.press("q")
+
+        assert await asyncio.wait_for(screen.process.wait(), 10) == 0
+
+
+async def test_what_cannot_be_recorded_or_replayed_is_said(
+    tmp_path: Path, environment: dict[str, str]
+):
+    (tmp_path / "text").write_text("hello\n")
+    url = "nats://127.0.0.1:1"
+
+    replay = await run(tmp_path, environment, "--replay", "text")
+    record = await run(
+        tmp_path, environment, "--nats-url", url, "--record", "no/such/folder"
+    )
+
+    assert replay[0] == record[0] == 2
+    assert "text, line 1" in replay[2]
+    assert "No such file or directory" in record[2]
