@@ -1,4 +1,4 @@
-"""The golden files are decoded for ever: change the code until they pass, never the files."""
+"""The golden files are decoded for ever: they gain new fields and otherwise never change."""
 
 import json
 import typing
