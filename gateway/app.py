@@ -64,6 +64,8 @@ class Gateway:
         self._metrics.watch_depths(
             intake=lambda: self._intake.depth, publishing=lambda: self._publishing.depth
         )
+        # A 202 needs only the ledger: without the bus a gateway still does its work.
+        service.readiness.depends_on("nats", service.bus.check, required=False)
         service.heartbeat.reports(self._readings)
         acceptance = Acceptance(
             self._intake,

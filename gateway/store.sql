@@ -3,6 +3,7 @@
 -- its key was free or had expired; the keys that were won are returned, by resource.
 -- Keys are locked in one order everywhere, so two gateways cannot deadlock over them; the
 -- second waits until the first has committed, and loses.
+-- What other services compare with the ledger's clock is stamped by the ledger's clock.
 WITH reserved AS (
   INSERT INTO idempotency_key AS held
     (tenant, endpoint, key, body_hash, resource_id, response, correlation_id, created_at, expires_at)
@@ -31,7 +32,7 @@ WITH reserved AS (
      scheduled_at, expires_at, created_at, updated_at)
   SELECT id, tenant, channel, priority, CASE WHEN due_at IS NULL THEN 'queued' ELSE 'pending' END, 2,
          max_attempts, recipient, subject, content, correlation_id, traceparent, batch_id,
-         idempotency_key, metadata::jsonb, CASE WHEN due_at IS NULL THEN $3 END, due_at,
+         idempotency_key, metadata::jsonb, CASE WHEN due_at IS NULL THEN now() END, due_at,
          scheduled_at, expires_at, uuid_extract_timestamp(id), uuid_extract_timestamp(id)
     FROM fresh
 ), traced AS (
@@ -48,7 +49,7 @@ WITH reserved AS (
    WHERE reservation_id IS NULL OR reservation_id IN (SELECT resource_id FROM reserved)
 ), outboxed AS (
   INSERT INTO outbox_group (id, notification_ids, created_at)
-  SELECT $1, array_agg(id), $3 FROM fresh WHERE due_at IS NULL HAVING count(*) > 0
+  SELECT $1, array_agg(id), now() FROM fresh WHERE due_at IS NULL HAVING count(*) > 0
 ), confirmed AS (
   DELETE FROM outbox_group WHERE id = ANY($2::uuid[])
 )

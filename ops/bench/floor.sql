@@ -33,8 +33,7 @@ WITH settled AS (
      SET status = 'delivered', sequence = n.sequence + 1, queued_at = NULL,
          lease_until = NULL, delivered_at = now(), updated_at = now()
     FROM unnest($1::uuid[], $2::int[]) AS outcome (id, fence)
-   WHERE n.id = outcome.id AND n.id = ANY ($1::uuid[])
-     AND n.status = 'processing' AND n.sequence = outcome.fence
+   WHERE n.id = outcome.id AND n.id = ANY ($1::uuid[]) AND n.sequence = outcome.fence
   RETURNING n.id, n.sequence
 )
 INSERT INTO notification_event (notification_id, sequence, event)

@@ -11,20 +11,21 @@ ROOT = Path(__file__).parents[2]
 
 def declared_settings() -> set[str]:
     """Import every module that declares settings and return their variables."""
-    found: set[type[BaseSettings]] = set()
-    for path in ROOT.glob("[!.]*/**/*.py"):
-        if "env_prefix" in path.read_text() and not {"tests", "build"} & {*path.parts}:
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            found |= {
-                value
-                for value in vars(importlib.import_module(name)).values()
-                if isinstance(value, type) and issubclass(value, BaseSettings)
-            }
+    for path in ROOT.glob("[!.]*/**/settings.py"):
+        if "build" not in path.parts:
+            importlib.import_module(
+                ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            )
     return {
         f"{settings.model_config.get('env_prefix', '')}{field}".upper()
-        for settings in found
+        for settings in _below(BaseSettings)
         for field in settings.model_fields
     }
+
+
+def _below(parent: type[BaseSettings]) -> set[type[BaseSettings]]:
+    children = set(parent.__subclasses__())
+    return children.union(*(_below(child) for child in children))
 
 
 def test_compose_sets_only_settings_that_exist() -> None:

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
+import asyncpg
 import pytest
 
 from contracts.settings import MeshSettings
@@ -18,7 +21,7 @@ from tests.integration.gateway.gateways import (
     problem_of,
     running_gateway,
 )
-from tests.servers import Nats
+from tests.servers import Nats, Stack
 from tests.waiting import until
 
 DEPTH = "tocsin_intake_depth_notifications"
@@ -275,17 +278,42 @@ async def test_a_well_gateway_says_so(gateway: RunningGateway, path: str) -> Non
 
 
 async def test_readiness_names_what_is_away(
+    gateway: RunningGateway, servers: Stack
+) -> None:
+    async with closed_to_everyone(servers, gateway.service.ledger):
+        response = await until(lambda: not_ready(gateway))
+        assert response is not None
+        problem = await problem_of(response)
+        assert problem["type"] == "/probs/dependency-unavailable"
+        assert "postgres" in problem["detail"]
+        assert (await gateway.get("/healthz/live")).status == 200
+
+
+async def test_a_gateway_is_ready_without_the_bus(
     gateway: RunningGateway, nats_server: Nats
 ) -> None:
+    """A 202 needs only the ledger, so a load balancer must not turn away."""
     await nats_server.server.crash()
     await until(lambda: not gateway.service.bus.nc.is_connected)
 
-    response = await until(lambda: not_ready(gateway))
-    assert response is not None
-    problem = await problem_of(response)
-    assert problem["type"] == "/probs/dependency-unavailable"
-    assert "nats" in problem["detail"]
-    assert (await gateway.get("/healthz/live")).status == 200
+    assert (await gateway.get("/healthz/ready")).status == 200
+
+
+@asynccontextmanager
+async def closed_to_everyone(servers: Stack, ledger: Ledger) -> AsyncIterator[None]:
+    """Let nobody into the ledger, as if its server were away."""
+    name = await ledger.pool.fetchval("SELECT current_database()")
+    elsewhere = await asyncpg.connect(servers.postgres_dsn)
+    try:
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await elsewhere.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1",
+            name,
+        )
+        yield
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    finally:
+        await elsewhere.close()
 
 
 async def not_ready(gateway: RunningGateway) -> aiohttp.ClientResponse | None:
