@@ -97,7 +97,7 @@ KEYS: tuple[Key, ...] = (
         key="escape",
         action="back",
         label="Back",
-        tooltip="Go one step back: clear the filter, then leave the screen",
+        tooltip="Go one step back: the filter, then the screen",
         shown="esc",
         scopes=_LISTS,
         in_footer=False,
@@ -185,7 +185,7 @@ KEYS: tuple[Key, ...] = (
         key="p",
         action="app.freeze",
         label="Freeze",
-        tooltip="Hold the display still, or let it run again; the console keeps listening",
+        tooltip="Hold the display still; the console keeps listening",
         scopes=_APP,
     ),
     Key(
@@ -243,3 +243,25 @@ def bindings(*scopes: str) -> list[BindingType]:
 def in_scope(*scopes: str) -> Iterable[Key]:
     """Return the keys that work in any of the scopes, in the table's order."""
     return [key for key in KEYS if key.scopes & set(scopes)]
+
+
+def as_markdown() -> str:
+    """Return the table of keys as the documentation shows it."""
+    lines = ["| key | where | what it does |", "|---|---|---|"]
+    for key in KEYS:
+        where = "everywhere" if "app" in key.scopes else _where(key.scopes)
+        lines.append(f"| `{key.display}` | {where} | {key.tooltip} |")
+    return "\n".join(lines)
+
+
+#: Where the keys of a part of a screen work, in words.
+_PLACES = {
+    "lane": "a lane",
+    "lane_table": "lanes",
+    "table": "lists",
+    "feed_view": "lists",
+}
+
+
+def _where(scopes: Iterable[str]) -> str:
+    return ", ".join(sorted({_PLACES.get(scope, scope) for scope in scopes}))

@@ -1,6 +1,7 @@
 """The lanes: how much waits, how fast it goes, how much of it fails."""
 
 from collections.abc import Set
+from typing import NamedTuple
 
 from console.events import LaneBacklog
 from console.model.rings import SecondsRing
@@ -90,6 +91,17 @@ def _risen(now: LaneReading, before: LaneReading | None) -> LaneReading:
     )
 
 
+class Around(NamedTuple):
+    """What a lane cannot know by itself."""
+
+    in_flight: int | None
+    """What dispatchers are sending now; None when none of them serves the lane."""
+    heard_all: bool
+    """Whether every dispatcher there is has had time to report."""
+    channel_share: float
+    """How much of its limit the lane's channel sends; 0 without a limit."""
+
+
 class LaneMeter:
     """One lane."""
 
@@ -147,10 +159,8 @@ class LaneMeter:
             queued=tuple(self._queued.last(end, HISTORY_SECONDS)),
         )
 
-    def view(
-        self, now: float, in_flight: int | None, channel_share: float | None
-    ) -> LaneView:
-        """Draw the lane; ``in_flight`` is None when no dispatcher serves it."""
+    def view(self, now: float, around: Around) -> LaneView:
+        """Draw the lane."""
         backlog = self._backlog
         delivered, failed = self.outcomes(now)
         attempts = delivered + failed
@@ -159,12 +169,10 @@ class LaneMeter:
         return LaneView(
             channel=self.lane.channel,
             priority=self.lane.priority,
-            health=self._health(
-                now, in_flight, rate, (delivered, failed), channel_share
-            ),
+            health=self._health(now, around, rate, delivered, failed),
             queued=backlog.queued if backlog else None,
             unacked=backlog.unacked if backlog else None,
-            in_flight=in_flight,
+            in_flight=around.in_flight,
             rate=rate,
             failing=failed / attempts if attempts else None,
             oldest_seconds=None if oldest is None else max(0.0, now - oldest),
@@ -196,23 +204,22 @@ class LaneMeter:
     def _health(
         self,
         now: float,
-        in_flight: int | None,
+        around: Around,
         rate: float | None,
-        outcomes: tuple[float, float],
-        channel_share: float | None,
+        delivered: float,
+        failed: float,
     ) -> LaneHealth:
         backlog = self._backlog
         if backlog is None:
             return LaneHealth.UNKNOWN
-        if in_flight is None and backlog.queued + backlog.unacked > 0:
+        if around.in_flight is None and around.heard_all:
             return LaneHealth.UNSERVED
         if self._stalled(now):
             return LaneHealth.STALLED
-        delivered, failed = outcomes
         if failed >= FAILING_LEAST and failed >= FAILING_SHARE * (delivered + failed):
             return LaneHealth.FAILING
         more_than_a_second = backlog.queued > max(1.0, rate or 0.0)
-        if more_than_a_second and (channel_share or 0.0) >= AT_LIMIT_SHARE:
+        if more_than_a_second and around.channel_share >= AT_LIMIT_SHARE:
             return LaneHealth.AT_LIMIT
         if rate:
             return LaneHealth.FLOWING

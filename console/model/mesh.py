@@ -15,9 +15,9 @@ from console.events import (
     StatusReported,
 )
 from console.model.feed import NOTABLE, Feed, kind_of, line_of
-from console.model.lanes import Counters, LaneMeter
+from console.model.lanes import Around, Counters, LaneMeter
 from console.model.link import Link
-from console.model.services import ServiceBook, Turn
+from console.model.services import SILENT_SECONDS, ServiceBook, Turn
 from console.model.totals import DeadLetterCount, sum_up
 from console.model.views import (
     ChannelView,
@@ -95,8 +95,13 @@ class Model:
             for view in channels
             if view.rate is not None and view.limit
         }
+        since = self._link.listening_since
+        heard_all = since is None or moment - since > SILENT_SECONDS
         lanes = tuple(
-            meter.view(moment, in_flight.get(lane), shares.get(lane.channel))
+            meter.view(
+                moment,
+                Around(in_flight.get(lane), heard_all, shares.get(lane.channel, 0.0)),
+            )
             for lane, meter in self._meters.items()
         )
         return Snapshot(
@@ -172,6 +177,7 @@ class Model:
 
     def _note_turn(self, now: float, turn: Turn) -> None:
         view = turn.view
+        what = "restarted" if turn.restarted else str(view.health)
         words = "" if turn.before is None else f"was {turn.before}"
         if view.health is ServiceHealth.UNREADY:
             words = "; ".join(
@@ -182,7 +188,7 @@ class Model:
         self._note(
             now,
             turn.tone,
-            str(view.health),
+            what,
             words,
             subject=f"{view.service} {view.instance}",
         )

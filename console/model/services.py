@@ -1,7 +1,7 @@
 """The processes of the mesh: who is there, how they are, who went silent."""
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from console.model.views import ServiceHealth, ServiceView, Tone
 from contracts.channels import Channel, Lane
@@ -43,6 +43,7 @@ class Turn:
     view: ServiceView
     before: ServiceHealth | None
     tone: Tone
+    restarted: bool = False
 
 
 class ServiceBook:
@@ -72,7 +73,8 @@ class ServiceBook:
         self._processes[name] = _Process(state, now, health)
         if before is health and not restarted:
             return None
-        return self._turn(now, name, None if restarted else before)
+        turn = self._turn(now, name, before)
+        return replace(turn, restarted=True, tone=Tone.WARN) if restarted else turn
 
     def tick(self, now: float, hears_until: float) -> list[Turn]:
         """Notice who went silent, and drop the rows nobody needs any more.

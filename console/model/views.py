@@ -18,7 +18,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 class LaneHealth(StrEnum):
     """What a lane is doing, in one word. Members are in order of trouble, worst first."""
 
-    UNSERVED = "unserved"  #: work waits and no dispatcher takes this lane
+    UNSERVED = "unserved"  #: no dispatcher takes this lane
     STALLED = "stalled"  #: work waits and nothing was settled for a while
     FAILING = "failing"  #: many of the recent attempts failed
     AT_LIMIT = "at limit"  #: work waits because the channel sends as fast as it may

@@ -197,7 +197,7 @@ class FeedView(ScrollView, can_focus=True):
             text.append(line.lane.ljust(14 if wide else 13), inks[channel])
         text.append(subject, inks["quiet" if line.tone is Tone.QUIET else "plain"])
         if line.similar:
-            similar = f"  +{line.similar:,} similar" if wide else f"  +{line.similar:,}"
+            similar = f"  +{line.similar:,} more" if wide else f"  +{line.similar:,}"
             text.append(similar, inks["strong"])
         if line.words:
             text.append(f"  {line.words}", inks["quiet" if ink == "good" else ink])

@@ -1,5 +1,6 @@
 """Trends in one line of text."""
 
+import math
 from collections.abc import Sequence
 
 from console.glyphs import Glyphs
@@ -28,14 +29,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def nice_top(highest: float, least: float = 10.0) -> float:
-    """Return a round number no smaller than ``highest``: 1, 2 or 5 times a power of ten.
+    """Return a round number no smaller than ``highest``: 1, 2, 3 or 5 times a power of ten.
 
     Never below ``least``, or an idle lane would look busy.
     """
-    top = least
-    steps = (2.0, 2.5, 2.0)
-    place = 0
-    while top < highest:
-        top *= steps[place % len(steps)]
-        place += 1
-    return top
+    if highest <= least:
+        return least
+    unit = 10.0 ** math.floor(math.log10(highest))
+    return next(unit * step for step in (1, 2, 3, 5, 10) if unit * step >= highest)

@@ -64,7 +64,8 @@ def test_seconds_that_share_a_column_are_averaged():
 
 
 @pytest.mark.parametrize(
-    ("highest", "top"), [(0, 10), (9, 10), (11, 20), (21, 50), (51, 100), (437, 500)]
+    ("highest", "top"),
+    [(0, 10), (9, 10), (11, 20), (21, 30), (51, 100), (437, 500), (1000, 1000)],
 )
 def test_the_top_of_a_chart_is_a_round_number(highest, top):
     assert nice_top(highest) == top

@@ -1,10 +1,13 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+import console
 from console import keys
 from console.app import ConsoleApp
 from console.keys import KEYS, Level
+from console.model.views import LaneHealth
 from console.screens.feed import FeedScreen
 from console.screens.help import PARTS
 from console.screens.lane import LaneScreen
@@ -28,6 +31,8 @@ def test_every_key_says_what_it_does():
         assert key.tooltip, key.id
         assert key.label, key.id
         assert not key.tooltip.endswith("."), key.id
+        # the help of a terminal of 80 columns shows it whole
+        assert len(key.tooltip) <= 56, key.id
 
 
 def test_ids_are_unique_so_that_a_keymap_can_change_one():
@@ -66,3 +71,18 @@ def test_every_screen_that_is_offered_exists():
     }
 
     assert offered == set(ConsoleApp.MODES)
+
+
+def test_the_documentation_shows_this_table():
+    document = Path(console.__file__).parents[1] / "docs" / "console.md"
+    _, _, rest = document.read_text().partition("<!-- keys -->\n")
+    table, _, _ = rest.partition("<!-- end of keys -->")
+
+    assert table.strip() == keys.as_markdown()
+
+
+def test_the_documentation_names_every_state_of_a_lane():
+    document = (Path(console.__file__).parents[1] / "docs" / "console.md").read_text()
+
+    for health in LaneHealth:
+        assert health is LaneHealth.UNKNOWN or f"| `{health}` |" in document

@@ -211,12 +211,19 @@ class TestHealth:
     def test_flowing_when_attempts_succeed(self):
         assert sms_high(dispatching(20), NOON).health is LaneHealth.FLOWING
 
-    def test_unserved_when_work_waits_and_no_dispatcher_lives(self):
+    def test_unserved_when_no_dispatcher_takes_the_lane(self):
         model = Model()
         model.apply(CONNECTED, NOON - 10)
-        model.apply(backlog(5), NOON)
+        model.apply(backlog(), NOON)
 
         assert sms_high(model, NOON).health is LaneHealth.UNSERVED
+
+    def test_not_unserved_before_every_dispatcher_had_time_to_report(self):
+        model = Model()
+        model.apply(CONNECTED, NOON - 2)
+        model.apply(backlog(5), NOON)
+
+        assert sms_high(model, NOON).health is LaneHealth.WAITING
 
     def test_unserved_once_the_last_dispatcher_is_lost(self):
         model = dispatching(20, queued=5)

@@ -178,3 +178,11 @@ def test_the_three_services_come_first_and_by_name():
         "scheduler",
         "sandbox",
     ]
+
+
+def test_a_restart_is_told_even_when_it_was_too_quick_to_miss():
+    model = watching()
+    beat(model, NOON)
+    beat(model, NOON + 1, started_at=NOON + 0.5, pid=4712)
+
+    assert [line.what for line in model.snapshot(NOON).feed] == ["ready", "restarted"]
