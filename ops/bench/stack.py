@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import aiohttp
 
 from contracts.settings import MeshSettings
 from ops.embedded import Servers, ports
+from ops.runtime.modules import importable, python
 
 _READY_WITHIN_SECONDS = 30
 
@@ -18,7 +18,7 @@ _READY_WITHIN_SECONDS = 30
 def environment(servers: Servers, **extra: str) -> dict[str, str]:
     """Return the environment that points a service at the servers."""
     return {
-        **os.environ,
+        **importable(os.environ),
         "TOCSIN_POSTGRES_DSN": servers.postgres_dsn,
         "TOCSIN_NATS_URL": servers.nats_url,
         "TOCSIN_REDIS_URL": servers.redis_url,
@@ -40,7 +40,7 @@ def settings(servers: Servers) -> MeshSettings:
 async def prepare(servers: Servers) -> None:
     """Migrate the ledger and make the streams."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ops", "migrate"),
+        *python("ops", "migrate"),
         env=environment(servers),
         stdout=asyncio.subprocess.DEVNULL,
     )
@@ -57,7 +57,7 @@ async def running(
     env = environment(servers, **{port_variable: str(port)}, **extra)
     with (logs / f"{module}.log").open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module), env=env, stdout=sink, stderr=sink
+            *python(module), env=env, stdout=sink, stderr=sink
         )
     address = f"http://127.0.0.1:{port}"
     try:

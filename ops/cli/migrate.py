@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,15 +13,14 @@ from backoff.types import Details
 from nats.aio.client import Client
 from nats.js import errors as js_errors
 
-import ops
 from ops.cli.servers import nats_options, postgres_option
 from ops.runtime import logging, topology
 from ops.runtime.errors import TopologyConflict
+from ops.runtime.modules import importable, python
 from ops.runtime.topology import Change
 
 _Result = TypeVar("_Result")
 
-_ROOT = str(Path(ops.__file__).parents[1])
 _CONNECT_SECONDS = 3.0
 #: Long enough for a busy server to make one stream, short beside any ``--wait``.
 _ANSWER_SECONDS = 5.0
@@ -122,9 +120,8 @@ async def _patiently(
 async def _migrate_ledger(dsn: str) -> list[str]:
     """Run the migrations in a process of their own: they are not for this package to import."""
     process = await asyncio.create_subprocess_exec(
-        # -P: a folder of that name where the command is called must not be taken for it.
-        *(sys.executable, "-P", "-m", "migrations"),
-        env={**os.environ, "PYTHONPATH": _ROOT, "TOCSIN_POSTGRES_DSN": dsn},
+        *python("migrations"),
+        env=importable({**os.environ, "TOCSIN_POSTGRES_DSN": dsn}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

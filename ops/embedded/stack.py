@@ -1,6 +1,5 @@
 """What `tocsin up` runs: the servers, the sandbox provider and the services, as data."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +7,7 @@ from ops.embedded import foundation, ports, probes
 from ops.embedded.child import Spec, Stage
 from ops.embedded.errors import PortTaken
 from ops.embedded.folder import DataFolder
+from ops.runtime.modules import importable, python
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
         # A provider of one's own may take the sandbox's place; the servers may not.
         "TOCSIN_WEBHOOK_URL": f"{_url(sandbox_port)}/send",
         "TOCSIN_WEBHOOK_ALLOW_PRIVATE": "true",
-        **inherited,
+        **importable(inherited),
         "PYTHONUNBUFFERED": "1",
         "TOCSIN_POSTGRES_DSN": at.postgres_dsn,
         "TOCSIN_NATS_URL": at.nats_url,
@@ -68,7 +68,7 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
     services = [*gateways, *dispatchers, _scheduler(next(free), env)]
     return Stack(
         foundation=[*server_specs, sandbox],
-        migration=Spec(name="migrate", argv=_python("ops", "migrate"), env=env),
+        migration=Spec(name="migrate", argv=python("ops", "migrate"), env=env),
         services=services,
         addresses=_addresses(at, sandbox, gateways, services),
     )
@@ -125,16 +125,12 @@ def _service(
     drain = str(_DRAIN_SECONDS[stage])
     return Spec(
         name=name,
-        argv=_python(module),
+        argv=python(module),
         stage=stage,
         env={**env, "TOCSIN_INSTANCE": name, "TOCSIN_DRAIN_SECONDS": drain},
         ready=probes.http(f"{_url(port)}/healthz/ready"),
         ports=(port,),
     )
-
-
-def _python(module: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", module, *arguments)
 
 
 def _url(port: int) -> str:
