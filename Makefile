@@ -17,7 +17,7 @@ up: install ## Run the whole mesh on this machine until ctrl-C
 	@exec $(BIN)/tocsin up $(ARGS)
 
 test: install ## Run unit, integration and acceptance tests
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 check: install ## Check format, lint, types and import rules, and run the unit tests
 	$(BIN)/ruff format --check .

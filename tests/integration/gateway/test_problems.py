@@ -1,7 +1,7 @@
 import json
 from io import BytesIO
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -18,6 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1 << 20
+#: An id that no notification has; fixed, so that tests keep their names.
+NOBODYS = UUID("01a21e2d-b83b-749f-a533-b5c5a19b0651")
 
 
 async def refused(
@@ -149,7 +151,7 @@ async def test_a_malformed_body_is_told_so(
 
 
 @pytest.mark.parametrize(
-    "template_id", [str(uuid4()), "00000000-0000-0000-0000-000000000000"]
+    "template_id", [str(NOBODYS), "00000000-0000-0000-0000-000000000000"]
 )
 async def test_a_template_that_does_not_exist_is_not_found_before_the_rest_is_read(
     shared_gateway: RunningGateway, template_id: str
@@ -163,7 +165,7 @@ async def test_a_template_that_does_not_exist_is_not_found_before_the_rest_is_re
 async def test_channel_and_priority_are_looked_at_before_the_template(
     shared_gateway: RunningGateway,
 ) -> None:
-    body = {"channel": "fax", "priority": "x", "template_id": str(uuid4())}
+    body = {"channel": "fax", "priority": "x", "template_id": str(NOBODYS)}
     await refused(await shared_gateway.post(body), 400, "invalid-channel")
     body["channel"] = "sms"
     await refused(await shared_gateway.post(body), 400, "invalid-priority")
@@ -256,9 +258,9 @@ async def test_a_good_correlation_id_is_taken_as_sent(
 WORDS = [
     "7",
     "not-a-uuid",
-    "{" + str(uuid4()) + "}",
-    uuid4().hex,
-    f"urn:uuid:{uuid4()}",
+    "{" + str(NOBODYS) + "}",
+    NOBODYS.hex,
+    f"urn:uuid:{NOBODYS}",
 ]
 
 
@@ -280,7 +282,7 @@ async def test_a_malformed_id_is_a_bad_request(
 async def test_an_id_nobody_has_is_not_found(
     shared_gateway: RunningGateway, pattern: str
 ) -> None:
-    path = pattern % uuid4()
+    path = pattern % NOBODYS
 
     problem = await refused(await shared_gateway.get(path), 404, "not-found")
     assert problem["instance"] == path
@@ -310,7 +312,7 @@ async def test_a_path_nobody_serves_is_not_found(
     [
         ("DELETE", NOTIFICATIONS, "POST"),
         ("OPTIONS", NOTIFICATIONS, "POST"),
-        ("PUT", f"{NOTIFICATIONS}/{uuid4()}", "GET, HEAD"),
+        ("PUT", f"{NOTIFICATIONS}/{NOBODYS}", "GET, HEAD"),
         ("POST", "/healthz/live", "GET, HEAD"),
     ],
 )

@@ -231,7 +231,7 @@ async def test_ten_thousand_due_within_a_second_are_on_the_bus_within_a_second_e
 
 async def test_a_release_reads_only_the_index_of_due_times(ledger: Ledger):
     """With a quarter of a million waiting, and as many that are over, in two partitions."""
-    await ledger.fetch(
+    await ledger.pool.execute(
         """
         INSERT INTO notification (id, tenant, channel, priority, status, sequence,
             max_attempts, recipient, content, correlation_id, due_at, created_at, updated_at)
@@ -241,7 +241,8 @@ async def test_a_release_reads_only_the_index_of_due_times(ledger: Ledger):
                2, 5, '+15555550100', 'x', 'corr',
                CASE WHEN n % 4 < 2 THEN now() + (n - 2000) * interval '1 second' END, now(), now()
           FROM generate_series(1, 500000) n
-        """
+        """,
+        timeout=60,
     )
     await ledger.fetch("ANALYZE notification")
     [plan] = await ledger.fetch(
