@@ -133,8 +133,12 @@ class ConsoleApp(App[None]):
             screen.paint(self._picture(now))
 
     def action_go(self, mode: str) -> None:
-        """Switch to another screen."""
-        self.switch_mode(mode)
+        """Switch to another screen; to its first page when it is already shown."""
+        if mode == self.current_mode:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+        else:
+            self.switch_mode(mode)
         self.call_after_refresh(self.paint_now)
 
     def action_freeze(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.widget import Widget
-from textual.widgets import Static
 
 from console import keys
 from console.filters import Fields
@@ -51,7 +50,6 @@ class FeedScreen(ListScreen[FeedLine]):
         view = FeedView(id="feed", classes="panel")
         view.border_title = "feed"
         yield view
-        yield Static("", id="empty")
         yield FilterBar()
 
     def list_widget(self) -> Widget:
@@ -73,13 +71,8 @@ class FeedScreen(ListScreen[FeedLine]):
     def draw(self, picture: Picture) -> None:
         """Draw the feed of a picture."""
         lines = self.chosen(picture.snapshot.feed)
-        self._view.display = bool(lines)
-        self._view.paint(picture, lines)
+        self._view.paint(picture, lines, instead=self._nothing(picture))
         self._view.border_subtitle = self._subtitle(picture)
-        empty = self.query_one("#empty", Static)
-        empty.display = not lines
-        if not lines:
-            empty.update(self._nothing(picture))
 
     def action_follow(self) -> None:
         """Follow the newest line, or stay here."""

@@ -90,9 +90,8 @@ class LaneScreen(MeshScreen):
         width = failures.content_size.width
         failures.update(_failures(view, picture, width), layout=False)
         events = self.query_one("#lane-events", FeedView)
-        events.paint(
-            picture, [line for line in picture.snapshot.feed if line.lane == view.key]
-        )
+        lines = [line for line in picture.snapshot.feed if line.lane == view.key]
+        events.paint(picture, lines, instead="Nothing yet.")
 
     def action_copy_row(self) -> None:
         """Copy the lane as JSON."""

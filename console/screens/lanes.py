@@ -87,8 +87,7 @@ class LanesScreen(ListScreen[LaneView]):
         self._draw_table(picture)
         self._draw_flow(picture)
         events = self.query_one("#notable", FeedView)
-        events.paint(picture, picture.snapshot.notable)
-        events.border_subtitle = "" if picture.snapshot.notable else "nothing yet"
+        events.paint(picture, picture.snapshot.notable, instead="Nothing yet.")
 
     def action_open(self) -> None:
         """Open the lane under the cursor."""

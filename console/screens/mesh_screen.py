@@ -118,6 +118,7 @@ class ListScreen(MeshScreen, Generic[_Row]):
         ]
         bar = self.query_one(FilterBar)
         bar.note(self._unclear or self._counted(rows, shown), wrong=bool(self._unclear))
+        bar.show_while(self._only_trouble)
         return shown
 
     def reduction(self) -> str:
@@ -133,15 +134,12 @@ class ListScreen(MeshScreen, Generic[_Row]):
     def action_troubles(self) -> None:
         """Show only trouble, or everything."""
         self._only_trouble = not self._only_trouble
-        self.notify(
-            "only what is in trouble" if self._only_trouble else "everything", timeout=2
-        )
         self.redraw()
 
     def action_back(self) -> None:
         """Go one step back: the filter, then only trouble, then the screen."""
         bar = self.query_one(FilterBar)
-        if bar.display:
+        if bar.in_use:
             bar.clear()
             self.list_widget().focus()
         elif self._only_trouble:
@@ -176,4 +174,7 @@ class ListScreen(MeshScreen, Generic[_Row]):
         self.list_widget().focus()
 
     def _counted(self, rows: Sequence[_Row], shown: Sequence[_Row]) -> str:
-        return f"{len(shown):,} of {len(rows):,}" if self._filter else ""
+        if not self._filter and not self._only_trouble:
+            return ""
+        trouble = "in trouble " if self._only_trouble else ""
+        return f"{trouble}{len(shown):,} of {len(rows):,}"

@@ -81,7 +81,6 @@ class ServicesScreen(ListScreen[ServiceView]):
             self._layout = service_columns(picture.glyphs, wide=layout_of[0])
         self._table.layout_columns = self._layout
         self._table.show(services, picture.news, picture.glyphs)
-        self._table.display = bool(services)
         empty = self.query_one("#empty", Static)
         empty.display = not services
         if not services:

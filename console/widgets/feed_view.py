@@ -59,6 +59,7 @@ class FeedView(ScrollView, can_focus=True):
         self._inks: Inks | None = None
         self._glyphs: Glyphs | None = None
         self._now = 0.0
+        self._instead = ""
 
     @property
     def cursor_line(self) -> FeedLine | None:
@@ -72,8 +73,11 @@ class FeedView(ScrollView, can_focus=True):
             return 0
         return len(self._serials) - bisect_left(self._serials, self._seen_serial + 1)
 
-    def paint(self, picture: Picture, lines: Sequence[FeedLine]) -> None:
-        """Show these lines, oldest first."""
+    def paint(
+        self, picture: Picture, lines: Sequence[FeedLine], instead: str = ""
+    ) -> None:
+        """Show these lines, oldest first; where there is none, ``instead``."""
+        self._instead = instead
         top = self._top_serial()
         self._lines = lines
         self._serials = [line.serial for line in lines]
@@ -142,6 +146,10 @@ class FeedView(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Draw one row."""
         at = self.scroll_offset.y + y
+        if self._inks is not None and not self._lines and y == self.size.height // 2:
+            words = Text().append(self._instead, self._inks["quiet"])
+            words.align("center", self.size.width)
+            return self._strip(words, self.rich_style)
         if self._inks is None or not 0 <= at < len(self._lines):
             return Strip.blank(self.size.width, self.rich_style)
         line = self._lines[at]
@@ -150,6 +158,9 @@ class FeedView(ScrollView, can_focus=True):
         style = self.rich_style
         if self._cursor and self.has_focus and line.serial == self._cursor_serial:
             style += Style(bgcolor=self._inks.cursor)
+        return self._strip(text, style)
+
+    def _strip(self, text: Text, style: Style) -> Strip:
         segments = text.render(self.app.console, "")
         return Strip(Segment.apply_style(segments, style), self.size.width)
 

@@ -39,15 +39,23 @@ class FilterBar(Horizontal):
         """What was typed."""
         return self.query_one(Input).value
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a filter is typed or being typed."""
+        return bool(self.text) or self.query_one(Input).has_focus
+
+    def show_while(self, reduced: bool) -> None:
+        """Be in sight while something else than a filter hides rows, too."""
+        self.display = reduced or self.in_use
+
     def open(self) -> None:
         """Show the line and type in it."""
         self.display = True
         self.query_one(Input).focus()
 
     def clear(self) -> None:
-        """Drop the filter and hide."""
+        """Drop the filter."""
         self.query_one(Input).value = ""
-        self.display = False
 
     def note(self, words: str, *, wrong: bool = False) -> None:
         """Say beside the filter what it does, or what is wrong with it."""
@@ -65,5 +73,4 @@ class FilterBar(Horizontal):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter and go back to the list."""
         event.stop()
-        self.display = bool(event.value)
         self.post_message(self.Left())

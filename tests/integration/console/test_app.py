@@ -62,6 +62,15 @@ class TestScreens:
             assert isinstance(desk.screen, LanesScreen)
             assert desk.table.cursor_key == "sms/normal"
 
+    async def test_the_key_of_the_screen_one_is_in_leads_to_its_first_page(
+        self, console: Open
+    ):
+        async with console() as desk:
+            await desk.press("enter")
+            await desk.press("1")
+
+            assert isinstance(desk.screen, LanesScreen)
+
     async def test_help_names_every_key_of_the_screen(self, console: Open):
         async with console() as desk:
             await desk.press("question_mark")
@@ -224,9 +233,11 @@ class TestFilter:
         async with console() as desk:
             await desk.press("z")
             assert desk.keys_shown() == ["sms/normal"]
+            assert "in trouble 1 of 9" in desk.text()
 
-            await desk.press("z")
+            await desk.press("escape")
             assert len(desk.keys_shown()) == 9
+            assert "in trouble" not in desk.text()
 
 
 class TestStaleness:
@@ -333,6 +344,30 @@ class TestFeed:
             await desk.press("f")
             assert "following" in desk.text()
             assert feed(desk).cursor_line is desk.app.model.snapshot(NOON).feed[-1]
+
+    async def test_a_feed_that_was_empty_when_opened_can_be_moved_in(
+        self, console: Open
+    ):
+        async with console(told=[(NOON, CONNECTED)]) as desk:
+            await desk.press("4")
+            await desk.tell(*(changed(NOON, n) for n in range(3)))
+            await desk.press("up")
+
+            assert feed(desk).has_focus
+            assert feed(desk).cursor_line is desk.app.model.snapshot(NOON).feed[-2]
+
+    async def test_a_filter_without_a_match_leaves_the_cursor_in_the_feed(
+        self, console: Open
+    ):
+        async with console() as desk:
+            await desk.press("4")
+            await desk.filter("nothing-like-it")
+            assert "No lines match 'nothing-like-it'" in desk.text()
+
+            await desk.press("escape")
+            await desk.press("up")
+            assert feed(desk).has_focus
+            assert not feed(desk).following
 
     async def test_the_cursor_keeps_its_line_when_old_lines_leave(self, console: Open):
         async with console() as desk:
