@@ -93,9 +93,9 @@ class ConsoleApp(App[None]):
         self._listening = asyncio.create_task(self._listen(), name="console.listen")
         self.set_interval(PAINT_SECONDS, self.paint)
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.exit)
+        # SIGHUP stays what it is, the end: without its terminal nothing can be put in order,
+        # and Textual would wait for it for ever.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
     async def on_unmount(self) -> None:
         """Stop listening."""

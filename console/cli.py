@@ -147,7 +147,7 @@ def _watch(target: Target, record: Path | None, look: dict[str, Any]) -> None:
     with ExitStack() as stack:
         if record is not None:
             try:
-                file = stack.enter_context(record.open("ab"))
+                file = stack.enter_context(record.open("ab", buffering=0))
             except OSError as error:
                 _end(f"cannot record to {record}: {error.strerror}", code=2)
             recorder = RecordingSource(source, file)

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -30,12 +30,13 @@ class RecordingBroken(Exception):
 class RecordingSource:
     """Passes a source's events on and writes them to a file.
 
-    A file that cannot be written any more ends the recording, never the console:
-    ``failure`` then says why.
+    The file is unbuffered: what was heard is written even when the console is killed. A
+    file that cannot be written any more ends the recording, never the console: ``failure``
+    then says why.
     """
 
     def __init__(
-        self, source: Source, file: BinaryIO, clock: Callable[[], float] = time.time
+        self, source: Source, file: RawIOBase, clock: Callable[[], float] = time.time
     ) -> None:
         self.failure = ""
         self._source = source
@@ -54,20 +55,11 @@ class RecordingSource:
                 self._write(Moment(self._clock(), event))
             sink(event)
 
-        try:
-            await self._source.run(tee)
-        finally:
-            self._close()
+        await self._source.run(tee)
 
     def _write(self, moment: Moment) -> None:
         try:
             self._file.write(_encoder.encode(moment) + b"\n")
-        except OSError as error:
-            self.failure = error.strerror or type(error).__name__
-
-    def _close(self) -> None:
-        try:
-            self._file.flush()
         except OSError as error:
             self.failure = error.strerror or type(error).__name__
 

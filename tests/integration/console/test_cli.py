@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 import console
+from console.source.recorded import read_recording
 from contracts import messages, subjects
 from contracts.channels import LANES
 from ops.runtime.bus import Bus
@@ -66,6 +67,13 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self.leader, keys.encode())
 
+    def hang_up(self) -> None:
+        """Close the terminal as a lost connection does."""
+        asyncio.get_running_loop().remove_reader(self.leader)
+        os.close(self.leader)
+        self.leader = -1
+        self.process.send_signal(signal.SIGHUP)
+
 
 @asynccontextmanager
 async def terminal(
@@ -90,11 +98,12 @@ async def terminal(
     try:
         yield screen
     finally:
-        loop.remove_reader(leader)
         if process.returncode is None:
             process.kill()
         await process.wait()
-        os.close(leader)
+        if screen.leader >= 0:
+            loop.remove_reader(leader)
+            os.close(leader)
 
 
 @pytest_asyncio.fixture
@@ -203,6 +212,20 @@ async def test_it_opens_although_the_bus_is_away_and_ends_on_sigterm(
 
         assert await asyncio.wait_for(screen.process.wait(), 10) == 0
         await until(lambda: screen.shows("\x1b[?1049l"))
+
+
+async def test_it_ends_with_its_terminal(
+    tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
+):
+    """A connection over ssh that breaks leaves no console behind."""
+    arguments = ("--nats-url", nats_url, "--record", "night")
+    async with terminal(tmp_path, environment, *arguments) as screen:
+        await until(lambda: screen.shows("● live"), 20)
+        screen.hang_up()
+
+        assert await asyncio.wait_for(screen.process.wait(), 10) == -signal.SIGHUP
+
+    assert len(read_recording(tmp_path / "night")) > 3
 
 
 async def test_a_recording_can_be_watched_again(

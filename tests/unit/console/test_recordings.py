@@ -23,7 +23,7 @@ async def record(path: Path, told: list[tuple[float, AnyEvent]]) -> list[AnyEven
     moments = iter(told)
     heard: list[AnyEvent] = []
     source = ScriptedSource(event for _, event in told)
-    with path.open("wb") as file:
+    with path.open("wb", buffering=0) as file:
         recording = RecordingSource(source, file, clock=lambda: next(moments)[0])
         task = asyncio.create_task(recording.run(heard.append))
         await until(lambda: len(heard) == len(told))
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_recording_is_named_with_its_line(tmp_path):
         read_recording(path)
 
 
-class FullDisk(io.BytesIO):
+class FullDisk(io.RawIOBase):
     def write(self, _content: object) -> int:
         raise OSError(28, "No space left on device")
 
