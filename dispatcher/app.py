@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from random import Random
 
 import structlog
+from pydantic import SecretStr
 
 from contracts.channels import Channel
 from dispatcher import retries
@@ -37,6 +38,7 @@ log = structlog.stdlib.get_logger()
 _PUMPS_SHARE = 0.2
 _SENDS_SHARE = 0.6
 _LAST_WORD_SECONDS = 0.5
+_SLOTS_AT_LEAST = 4
 
 
 class Dispatcher:
@@ -58,7 +60,10 @@ class Dispatcher:
         lease_seconds = settings.dispatcher_lease_seconds
         changed = {channel: asyncio.Event() for channel in Channel}
         slots = {
-            channel: Slots(settings.dispatcher_concurrency, changed[channel])
+            channel: Slots(
+                concurrency(settings.dispatcher_concurrency, providers.get(channel)),
+                changed[channel],
+            )
             for channel in Channel
         }
         answers = Answers(bus.nc, metrics)
@@ -173,13 +178,23 @@ async def _wait_or_cancel(tasks: set["asyncio.Task[None]"], seconds: float) -> N
         await asyncio.wait(late)
 
 
+def concurrency(at_most: int, provider: Provider | None) -> int:
+    """Return how many sends of a channel may be in flight: what its provider can carry.
+
+    Two lanes without work hold a slot each, so that fewer than four would starve the third.
+    """
+    if provider is None or provider.concurrency is None:
+        return at_most
+    return min(at_most, max(provider.concurrency, _SLOTS_AT_LEAST))
+
+
 async def run(settings: DispatcherSettings, service: Service) -> None:
     """Run a dispatcher until the service is told to stop and everything has drained."""
     metrics = Metrics(service.registry)
+    kind = discovery.find(settings.dispatcher_provider)
+    provider_settings = discovery.settings_of(kind)
     async with AsyncExitStack() as stack:
-        provider = await stack.enter_async_context(
-            discovery.find(settings.dispatcher_provider).open(settings)
-        )
+        provider = await stack.enter_async_context(kind.open(provider_settings))
         providers = {
             channel: provider for channel in Channel if channel in provider.channels
         }
@@ -201,6 +216,10 @@ async def run(settings: DispatcherSettings, service: Service) -> None:
             channel_rate=settings.dispatcher_channel_rate,
             concurrency=settings.dispatcher_concurrency,
             lease_seconds=settings.dispatcher_lease_seconds,
-            webhook_signed=settings.webhook_secret is not None,
+            secrets_given=[
+                name
+                for name, value in provider_settings
+                if isinstance(value, SecretStr)
+            ],
         )
         await dispatcher.run()

@@ -1,8 +1,10 @@
 """What can go wrong in a dispatcher beyond an attempt that fails.
 
 DispatcherError
-├── ProviderUnknown     no provider is known by the configured name
-└── RetriesInvalid      the retry policies cannot be read
+├── ProviderUnknown        no provider is known by the configured name
+├── ProviderUnavailable    a library that the provider stands on is not installed
+├── ProviderMisconfigured  a setting of the provider is missing or wrong
+└── RetriesInvalid         the retry policies cannot be read
 """
 
 
@@ -12,6 +14,14 @@ class DispatcherError(Exception):
 
 class ProviderUnknown(DispatcherError):
     """No provider is known by the configured name."""
+
+
+class ProviderUnavailable(DispatcherError):
+    """A library that the provider stands on is not installed."""
+
+
+class ProviderMisconfigured(DispatcherError):
+    """A setting of the provider is missing or wrong; the words name its variable."""
 
 
 class RetriesInvalid(DispatcherError):

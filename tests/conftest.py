@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -9,8 +11,10 @@ settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
-def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the person who runs the tests reaches the code under test."""
-    for name in list(os.environ):
-        if name.startswith("TOCSIN_") and name != "TOCSIN_TEST_SERVERS":
-            monkeypatch.delenv(name)
+def scrubbed_environment() -> Iterator[None]:
+    """No setting of the person who runs the tests reaches the code, and none outlives a test."""
+    with mock.patch.dict(os.environ):
+        for name in list(os.environ):
+            if name.startswith("TOCSIN_") and name != "TOCSIN_TEST_SERVERS":
+                del os.environ[name]
+        yield

@@ -2,10 +2,17 @@
 
 import importlib
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
-from dispatcher.errors import ProviderUnknown
-from dispatcher.providers.port import ProviderType
+from pydantic import ValidationError
+
+from dispatcher.errors import (
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    ProviderUnknown,
+)
+from dispatcher.providers.port import ProviderSettings, ProviderType
+from ops.runtime.service import describe
 
 GROUP = "tocsin.providers"
 
@@ -17,17 +24,44 @@ BUNDLED = {
 
 
 def find(name: str) -> ProviderType:
-    """Return the class of a provider; an entry point wins over a bundled one of its name."""
+    """Return the class of a provider; an entry point wins over a bundled one of its name.
+
+    Raises ``ProviderUnknown``, or ``ProviderUnavailable`` when it stands on a library that
+    is not installed.
+    """
+    try:
+        return cast("ProviderType", _load(name))
+    except ModuleNotFoundError as error:
+        remedy = f"pip install 'tocsin[{name}]'" if name in BUNDLED else "install it"
+        raise ProviderUnavailable(
+            f"the provider '{name}' needs the module {error.name}: {remedy}"
+        ) from error
+
+
+def _load(name: str) -> Any:
     for entry_point in entry_points(group=GROUP, name=name):
-        return cast("ProviderType", entry_point.load())
+        return entry_point.load()
     if name not in BUNDLED:
         raise ProviderUnknown(
             f"no provider is called '{name}'; known: {', '.join(known())}"
         )
     module, _, attribute = BUNDLED[name].partition(":")
-    return cast("ProviderType", getattr(importlib.import_module(module), attribute))
+    return getattr(importlib.import_module(module), attribute)
 
 
 def known() -> list[str]:
     """Return the names of all providers that could be opened."""
     return sorted({*BUNDLED, *(point.name for point in entry_points(group=GROUP))})
+
+
+def settings_of(provider: ProviderType) -> ProviderSettings:
+    """Read the provider's own settings from the environment.
+
+    Raises ``ProviderMisconfigured``, whose words name every variable that is wrong.
+    """
+    kind = provider.Settings
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        raise ProviderMisconfigured(describe(error, prefix)) from error

@@ -2,32 +2,38 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+
+from pydantic_settings import SettingsConfigDict
 
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
-from dispatcher.providers.port import OutboundMessage, Outcome
-
-if TYPE_CHECKING:
-    from dispatcher.settings import DispatcherSettings
+from dispatcher.providers.port import OutboundMessage, Outcome, ProviderSettings
 
 _ACCEPTED = Outcome(kind=OutcomeClass.DELIVERED, code="accepted")
+
+
+class NoopSettings(ProviderSettings):
+    """Nothing that matters."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_NOOP_")
 
 
 class NoopProvider:
     """The provider that costs nothing, so that what remains is the dispatcher's own cost."""
 
+    Settings = NoopSettings
     name = "noop"
     channels = frozenset(Channel)
-    timeout_seconds = 1.0
+    concurrency = None
+
+    def __init__(self, settings: NoopSettings) -> None:
+        self.timeout_seconds = settings.timeout_seconds
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, _settings: "DispatcherSettings"
-    ) -> AsyncIterator["NoopProvider"]:
+    async def open(cls, settings: NoopSettings) -> AsyncIterator["NoopProvider"]:
         """Open nothing."""
-        yield cls()
+        yield cls(settings)
 
     async def send(self, _message: OutboundMessage) -> Outcome:
         """Accept."""

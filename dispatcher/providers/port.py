@@ -1,16 +1,15 @@
 """What the dispatcher and a provider say to each other."""
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 import msgspec
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
-
-if TYPE_CHECKING:
-    from dispatcher.settings import DispatcherSettings
 
 #: How much of a provider's own words is kept.
 WORDS_AT_MOST_BYTES = 256
@@ -46,6 +45,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_seconds: float | None = None
 
 
+class ProviderSettings(BaseSettings):
+    """What one provider can be told; each has a class of its own, derived from this.
+
+    ``env_prefix`` says where its values come from, as in ``TOCSIN_TWILIO_``. An empty
+    variable is an absent one. A secret is a ``SecretStr``, so that no ``repr`` shows it.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """After this an attempt counts as failed."""
+
+
 class Provider(Protocol):
     """One way out.
 
@@ -57,6 +71,8 @@ class Provider(Protocol):
     name: str
     channels: frozenset[Channel]
     timeout_seconds: float
+    concurrency: int | None = None
+    """Sends of one channel at a time; None takes as many as come, less than 4 counts as 4."""
 
     async def send(self, message: OutboundMessage) -> Outcome:
         """Make one attempt."""
@@ -66,11 +82,14 @@ class Provider(Protocol):
 class ProviderType(Protocol):
     """What an entry point of ``tocsin.providers`` names: a class that opens its provider."""
 
+    Settings: type[ProviderSettings]
+
     @classmethod
-    def open(
-        cls, settings: "DispatcherSettings"
-    ) -> AbstractAsyncContextManager[Provider]:
-        """Open what the provider needs (connections, credentials), and close it at the end."""
+    def open(cls, settings: Any) -> AbstractAsyncContextManager[Provider]:
+        """Open what the provider needs, and close it at the end.
+
+        ``settings`` is of the class's own ``Settings``. The far side need not be there yet.
+        """
         ...
 
 

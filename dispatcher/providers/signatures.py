@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import time
+from collections.abc import Sequence
 from uuid import UUID
 
 _PREFIX = "whsec_"
@@ -24,14 +25,21 @@ def signing_key(secret: str) -> bytes:
 
 
 def signature_headers(
-    key: bytes, id_: UUID, body: bytes, timestamp: int | None = None
+    keys: Sequence[bytes], id_: UUID, body: bytes, timestamp: int | None = None
 ) -> dict[str, str]:
-    """Put id, time and body under one HMAC; the time is now when none is given."""
+    """Put id, time and body under an HMAC of each key; the time is now when none is given.
+
+    With two keys a receiver may hold either: that is how a secret is changed without a gap.
+    """
     moment = str(int(time.time()) if timestamp is None else timestamp)
     signed = f"{id_}.{moment}.".encode() + body
-    digest = hmac.digest(key, signed, hashlib.sha256)
     return {
         "webhook-id": str(id_),
         "webhook-timestamp": moment,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(_signature(key, signed) for key in keys),
     }
+
+
+def _signature(key: bytes, signed: bytes) -> str:
+    digest = hmac.digest(key, signed, hashlib.sha256)
+    return f"v1,{base64.b64encode(digest).decode()}"

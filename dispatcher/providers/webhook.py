@@ -1,30 +1,82 @@
 """Posts notifications to an HTTP endpoint: the generic way out."""
 
+import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import Self
 
 import aiohttp
 import msgspec
+from pydantic import HttpUrl, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
-from dispatcher.providers.addresses import AddressRefused, public_socket
-from dispatcher.providers.port import OutboundMessage, Outcome, short
+from dispatcher.providers import http
+from dispatcher.providers.addresses import AddressRefused, is_public, public_socket
+from dispatcher.providers.port import OutboundMessage, Outcome, ProviderSettings, short
 from dispatcher.providers.signatures import signature_headers, signing_key
 
-if TYPE_CHECKING:
-    from dispatcher.settings import DispatcherSettings
-
-#: More of an answer than this is not read; its connection is then not used again.
-_ANSWER_AT_MOST_BYTES = 8 * 1024
-_KEEPALIVE_SECONDS = 30
-
-_TRANSIENT = frozenset({408, 425})
-_THROTTLED = 429
 _GONE = 410
+
+
+class WebhookSettings(ProviderSettings):
+    """Where to post, and how to prove that it was us."""
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_WEBHOOK_")
+
+    url: HttpUrl
+    """Where every notification is posted."""
+    allow_private: bool = False
+    """Call addresses that are not public too: loopback, private networks."""
+    secret: SecretStr | None = None
+    """Signs every request with Standard Webhooks headers; ``whsec_`` and base64, or any text."""
+    previous_secret: SecretStr | None = None
+    """Signs beside it while receivers still hold the old one."""
+
+    @field_validator("secret", "previous_secret")
+    @classmethod
+    def secret_is_usable(cls, secret: SecretStr | None) -> SecretStr | None:
+        """Refuse what no key can be made of."""
+        if secret is not None:
+            signing_key(secret.get_secret_value())
+        return secret
+
+    @property
+    def keys(self) -> list[bytes]:
+        """Return the keys to sign with, the current one first."""
+        secrets = [s for s in (self.secret, self.previous_secret) if s is not None]
+        return [signing_key(secret.get_secret_value()) for secret in secrets]
+
+    @model_validator(mode="after")
+    def a_previous_secret_has_a_successor(self) -> Self:
+        """Refuse to sign with the old secret alone."""
+        if self.previous_secret is not None and self.secret is None:
+            raise ValueError(
+                "TOCSIN_WEBHOOK_PREVIOUS_SECRET needs TOCSIN_WEBHOOK_SECRET"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def url_can_be_reached(self) -> Self:
+        """Refuse a URL that no request would reach."""
+        host = (self.url.host or "").strip("[]")
+        if not self.allow_private and _is_private(host):
+            raise ValueError(
+                f"TOCSIN_WEBHOOK_URL: {host} is not a public address; "
+                "set TOCSIN_WEBHOOK_ALLOW_PRIVATE=true if it is meant"
+            )
+        return self
+
+
+def _is_private(host: str) -> bool:
+    if http.is_loopback(host):
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False  # a name: checked when it is resolved
+    return not is_public(host)
 
 
 class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,46 +100,28 @@ class WebhookProvider:
     Redirects are not followed: they would lead past the check of the address.
     """
 
+    Settings = WebhookSettings
     name = "webhook"
     channels = frozenset(Channel)
+    concurrency = None
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        url: str,
-        *,
-        secret: str | None,
-        timeout_seconds: float,
+        self, session: aiohttp.ClientSession, settings: WebhookSettings
     ) -> None:
         self._session = session
-        self._url = url
-        self._key = signing_key(secret) if secret else None
-        self.timeout_seconds = timeout_seconds
+        self._url = str(settings.url)
+        self._keys = settings.keys
+        self.timeout_seconds = settings.timeout_seconds
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, settings: "DispatcherSettings"
-    ) -> AsyncIterator["WebhookProvider"]:
-        """Open the pool of connections; the first request makes the first one."""
-        connector = aiohttp.TCPConnector(
-            limit=0,  # sends in flight are bounded before they come here
-            keepalive_timeout=_KEEPALIVE_SECONDS,
-            socket_factory=None if settings.webhook_allow_private else public_socket,
-        )
-        secret = settings.webhook_secret
-        async with aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None),  # the caller's holds
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json", "User-Agent": "tocsin"},
+    async def open(cls, settings: WebhookSettings) -> AsyncIterator["WebhookProvider"]:
+        """Open the pool of connections."""
+        async with http.open_session(
+            {"Content-Type": "application/json"},
+            socket_factory=None if settings.allow_private else public_socket,
         ) as session:
-            yield cls(
-                session,
-                str(settings.webhook_url),
-                secret=secret.get_secret_value() if secret else None,
-                timeout_seconds=settings.webhook_timeout_seconds,
-            )
+            yield cls(session, settings)
 
     async def send(self, message: OutboundMessage) -> Outcome:
         """Post one notification and say what the answer means."""
@@ -101,9 +135,9 @@ class WebhookProvider:
                 headers=self._headers(message, body),
                 allow_redirects=False,
             ) as response:
-                answer = await _read(response.content)
+                answer = await http.read(response.content)
                 return outcome_of(
-                    response.status, response.headers.get("Retry-After"), answer
+                    response.status, http.retry_after(response.headers), answer
                 )
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
@@ -112,60 +146,35 @@ class WebhookProvider:
                     code="address_refused",
                     words=str(error.os_error),
                 )
-            return _network_error(error)
+            return http.network_error(error)
         except (aiohttp.ClientError, OSError) as error:
-            return _network_error(error)
+            return http.network_error(error)
 
     def _headers(self, message: OutboundMessage, body: bytes) -> dict[str, str]:
         id_ = str(message.notification_id)
         headers = {"Idempotency-Key": id_, "X-Correlation-ID": message.correlation_id}
         if message.traceparent is not None:
             headers["traceparent"] = message.traceparent
-        if self._key is not None:
-            headers |= signature_headers(self._key, message.notification_id, body)
+        if self._keys:
+            headers |= signature_headers(self._keys, message.notification_id, body)
         return headers
 
 
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    answer = b""
-    while len(answer) < _ANSWER_AT_MOST_BYTES:
-        part = await content.read(_ANSWER_AT_MOST_BYTES - len(answer))
-        if not part:
-            break
-        answer += part
-    return answer
-
-
-def _network_error(error: Exception) -> Outcome:
-    """Name the error by its type alone: its text may hold the URL and its credentials."""
-    return Outcome(
-        kind=OutcomeClass.TRANSIENT, code="network", words=type(error).__name__
-    )
-
-
-def outcome_of(status: int, retry_after: str | None, answer: bytes) -> Outcome:
-    """Say what an HTTP answer means for the notification.
-
-    A redirect is transient: it is the endpoint that moved, which an operator can mend.
-    """
+def outcome_of(
+    status: int, retry_after_seconds: float | None, answer: bytes
+) -> Outcome:
+    """Say what an HTTP answer means for the notification."""
     if 200 <= status < 300:
         return Outcome(
             kind=OutcomeClass.DELIVERED,
             code=str(status),
             message_id=_message_id(answer),
         )
-    words = answer.decode("utf-8", "replace") or None
-    if status == _THROTTLED:
-        kind = OutcomeClass.THROTTLED
-    elif status in _TRANSIENT or status >= 500 or status < 400:
-        kind = OutcomeClass.TRANSIENT
-    else:
-        kind = OutcomeClass.PERMANENT
     return Outcome(
-        kind=kind,
+        kind=http.failure_kind(status),
         code="gone" if status == _GONE else str(status),
-        words=words,
-        retry_after_seconds=seconds_of(retry_after, datetime.now(UTC)),
+        words=http.text_of(answer),
+        retry_after_seconds=retry_after_seconds,
     )
 
 
@@ -176,19 +185,3 @@ def _message_id(answer: bytes) -> str | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return None if id_ is None else short(str(id_))
-
-
-def seconds_of(retry_after: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header, seconds or a date; None when it makes no sense."""
-    if retry_after is None:
-        return None
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())

@@ -160,17 +160,17 @@ def _collect_seldom() -> None:
     gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS, 20, 50)
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: ValidationError, prefix: str = "TOCSIN_") -> str:
     """Name each setting that is wrong, by its environment variable, and say why."""
     return "; ".join(
-        _describe_one(item["loc"], item["msg"])
+        _describe_one(prefix, item["loc"], item["msg"])
         for item in error.errors(include_input=False, include_url=False)
     )
 
 
-def _describe_one(location: tuple[int | str, ...], message: str) -> str:
+def _describe_one(prefix: str, location: tuple[int | str, ...], message: str) -> str:
     message = message.removeprefix("Value error, ")
     # A rule over several settings has no location; its words name them.
     if not location:
         return message
-    return f"TOCSIN_{'_'.join(map(str, location)).upper()}: {message}"
+    return f"{prefix}{'_'.join(map(str, location)).upper()}: {message}"

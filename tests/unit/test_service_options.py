@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from pydantic_core import PydanticUndefined
 
 from contracts.settings import MeshSettings
+from dispatcher.providers.webhook import WebhookSettings
 from dispatcher.settings import DispatcherSettings
 from gateway.settings import GatewaySettings
 from ops.cli import main
@@ -18,6 +19,15 @@ SETTINGS: dict[str, type[MeshSettings]] = {
     "dispatcher": DispatcherSettings,
     "scheduler": SchedulerSettings,
 }
+#: Of providers, only the one that is there by default has options.
+FIELDS = {
+    name: {f"TOCSIN_{field}".upper(): info for field, info in kind.model_fields.items()}
+    for name, kind in SETTINGS.items()
+}
+FIELDS["dispatcher"] |= {
+    f"TOCSIN_WEBHOOK_{field}".upper(): info
+    for field, info in WebhookSettings.model_fields.items()
+}
 
 
 def options(name: str) -> list[click.Option]:
@@ -26,22 +36,20 @@ def options(name: str) -> list[click.Option]:
     return [option for option in command.params if isinstance(option, click.Option)]
 
 
-def field_of(option: click.Option) -> str:
+def variable_of(option: click.Option) -> str:
     assert isinstance(option.envvar, str)
-    return option.envvar.removeprefix("TOCSIN_").lower()
+    return option.envvar
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_option_is_a_setting_of_its_service(name: str) -> None:
-    fields = set(SETTINGS[name].model_fields)
-
-    assert {field_of(option) for option in options(name)} <= fields
+    assert {variable_of(option) for option in options(name)} <= FIELDS[name].keys()
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_default_that_is_told_is_the_setting_s(name: str) -> None:
     for option in options(name):
-        default = SETTINGS[name].model_fields[field_of(option)].default
+        default = FIELDS[name][variable_of(option)].default
         told = re.search(r"\[default: (.+?)\]", option.help or "")
         if default is PydanticUndefined or default is None:
             assert told is None or "made from" in told[1], option.name

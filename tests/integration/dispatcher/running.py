@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -25,11 +26,12 @@ ROOT = Path(__file__).parents[3]
 def dispatcher_settings(
     shared: MeshSettings, url: str, **overrides: Any
 ) -> DispatcherSettings:
+    """Return settings of a dispatcher whose webhook, set in the environment, is at ``url``."""
+    os.environ["TOCSIN_WEBHOOK_URL"] = url
+    os.environ["TOCSIN_WEBHOOK_ALLOW_PRIVATE"] = "true"
     return DispatcherSettings.model_validate(
         {
             **shared.model_dump(mode="json"),
-            "webhook_url": url,
-            "webhook_allow_private": True,
             "dispatcher_metrics_port": 0,
             "dispatcher_channel_rate": 0,
             "drain_seconds": 5,

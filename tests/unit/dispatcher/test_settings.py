@@ -7,13 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from contracts import topology
-from dispatcher.errors import ProviderUnknown
-from dispatcher.providers import discovery
-from dispatcher.providers.noop import NoopProvider
-from dispatcher.providers.webhook import WebhookProvider
 from dispatcher.settings import DispatcherSettings
 from dispatcher.store import Store, statements
 from ops.runtime.service import describe
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_WEBHOOK_URL", "https://provider.example/send")
 
 
 def settings(**given: Any) -> DispatcherSettings:
@@ -22,7 +23,6 @@ def settings(**given: Any) -> DispatcherSettings:
             "postgres_dsn": "postgresql://tocsin@127.0.0.1/tocsin",
             "nats_url": "nats://127.0.0.1:4222",
             "redis_url": "redis://127.0.0.1/0",
-            "webhook_url": "https://provider.example/send",
             **given,
         }
     )
@@ -35,19 +35,16 @@ def test_the_defaults_are_those_people_are_told() -> None:
     assert defaults.dispatcher_concurrency == 200
     assert defaults.dispatcher_group_at_most == 500
     assert defaults.dispatcher_lease_seconds == 15 <= topology.ACK_WAIT_SECONDS
-    assert defaults.webhook_timeout_seconds == 5
-    assert defaults.webhook_allow_private is False
+    assert defaults.dispatcher_provider == "webhook"
 
 
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"webhook_url": None}, "set TOCSIN_WEBHOOK_URL"),
-        ({"webhook_url": "http://127.0.0.1:1/"}, "TOCSIN_WEBHOOK_ALLOW_PRIVATE"),
-        ({"webhook_url": "http://[::1]/"}, "TOCSIN_WEBHOOK_ALLOW_PRIVATE"),
-        ({"webhook_url": "http://localhost/"}, "TOCSIN_WEBHOOK_ALLOW_PRIVATE"),
-        ({"webhook_url": "ftp://provider.example/"}, "TOCSIN_WEBHOOK_URL"),
-        ({"webhook_secret": "whsec_!"}, "TOCSIN_WEBHOOK_SECRET"),
+        (
+            {"dispatcher_provider": "pigeon"},
+            "TOCSIN_DISPATCHER_PROVIDER: no provider is called 'pigeon'; known: ",
+        ),
         (
             {"dispatcher_lease_seconds": topology.ACK_WAIT_SECONDS + 1},
             "TOCSIN_DISPATCHER_LEASE_SECONDS",
@@ -66,29 +63,22 @@ def test_a_mistake_is_named(given: dict[str, Any], complaint: str) -> None:
     assert complaint in describe(caught.value)
 
 
-def test_a_private_webhook_is_taken_when_it_is_meant() -> None:
-    assert settings(webhook_url="http://127.0.0.1:8025/", webhook_allow_private=True)
+def test_a_mistake_in_the_provider_s_own_settings_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TOCSIN_WEBHOOK_URL")
+    with pytest.raises(ValidationError) as caught:
+        settings()
+
+    assert describe(caught.value) == (
+        "TOCSIN_DISPATCHER_PROVIDER: TOCSIN_WEBHOOK_URL: Field required"
+    )
 
 
-def test_another_provider_needs_no_webhook() -> None:
-    assert settings(webhook_url=None, dispatcher_provider="noop")
+def test_another_provider_needs_no_webhook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOCSIN_WEBHOOK_URL")
 
-
-def test_an_empty_secret_is_none() -> None:
-    assert settings(webhook_secret="").webhook_secret is None
-
-
-def test_secrets_are_not_shown() -> None:
-    shown = repr(settings(webhook_secret="very secret"))
-
-    assert "very secret" not in shown
-
-
-def test_providers_are_found_by_name() -> None:
-    assert discovery.find("webhook") is WebhookProvider
-    assert discovery.find("noop") is NoopProvider
-    with pytest.raises(ProviderUnknown, match="known: noop, webhook"):
-        discovery.find("pigeon")
+    assert settings(dispatcher_provider="noop")
 
 
 def test_every_statement_is_used() -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from contracts.outcomes import OutcomeClass
 from dispatcher.providers.addresses import is_public
+from dispatcher.providers.http import seconds_of
 from dispatcher.providers.port import WORDS_AT_MOST_BYTES, short
 from dispatcher.providers.signatures import signature_headers, signing_key
-from dispatcher.providers.webhook import outcome_of, seconds_of
+from dispatcher.providers.webhook import outcome_of
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -119,7 +120,7 @@ def test_a_signature_is_that_of_standard_webhooks() -> None:
     """The example of the Standard Webhooks specification's reference libraries."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     headers = signature_headers(
-        signing_key(secret),
+        [signing_key(secret)],
         "msg_p5jXN8AQM9LWM0D4loKWxJek",  # type: ignore[arg-type]
         b'{"test": 2432232314}',
         timestamp=1614265330,
@@ -135,13 +136,24 @@ def test_a_signature_covers_id_time_and_body() -> None:
     key = signing_key("any text")
     one, two = UUID(int=1), UUID(int=2)
     signatures = {
-        signature_headers(key, id_, body, moment)["webhook-signature"]
+        signature_headers([key], id_, body, moment)["webhook-signature"]
         for id_ in (one, two)
         for body in (b"a", b"b")
         for moment in (1, 2)
     }
 
     assert len(signatures) == 8
+
+
+def test_two_keys_sign_one_beside_the_other() -> None:
+    old, new = b"old", b"new"
+    id_, body = UUID(int=1), b"{}"
+
+    both = signature_headers([new, old], id_, body, 1)["webhook-signature"]
+    assert both.split() == [
+        signature_headers([key], id_, body, 1)["webhook-signature"]
+        for key in (new, old)
+    ]
 
 
 def test_a_secret_is_base64_after_its_prefix_and_text_without() -> None:

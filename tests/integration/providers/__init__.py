@@ -1,0 +1,1 @@
+"""Each provider against a real local server that speaks its protocol."""
