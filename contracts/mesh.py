@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from contracts.breakers import BreakerCondition
 from contracts.channels import Channel, Priority
 from contracts.messages import UtcTime
 
@@ -27,6 +28,22 @@ class LaneReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     delivered: int = 0
     retried: int = 0
     failed: int = 0
+    paused: bool = False  #: by an operator
+
+
+class ProviderReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One provider as one dispatcher sees it; counts are of the breaker's window."""
+
+    name: str
+    breaker: BreakerCondition = BreakerCondition.CLOSED
+    revision: int = 0  #: of the breaker's shared state that the counts belong to
+    forced: bool = False  #: held open by an operator
+    sends: int = 0
+    failures: int = 0
+    slow: int = 0
+    latency_p95_seconds: float = 0.0
+    rate_limit: float = 0.0  #: per second, all dispatchers together; 0 is unlimited
+    shares: dict[Channel, float] = {}  #: of each channel's traffic it gets, 0 to 1
 
 
 class ServiceState(
@@ -46,4 +63,7 @@ class ServiceState(
     lanes: list[LaneReading] = []
     limits: dict[Channel, float] = {}
     """What each channel may send per second, all dispatchers together; absent: unlimited."""
+    tokens_per_second: dict[Channel, float] = {}
+    """What this process took of each limit lately."""
+    providers: list[ProviderReading] = []
     gauges: dict[str, float] = {}  #: further numbers, named with their unit

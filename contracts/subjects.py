@@ -45,3 +45,8 @@ def dead_letter(lane: Lane) -> str:
 def mesh_state(service: str, instance: str) -> str:
     """Carry the state of one running service, once a second."""
     return f"mesh.state.{service}.{instance}"
+
+
+def bucket_value(bucket: str, key: str) -> str:
+    """Carry the values of one key of a bucket; ``bucket`` is the name of its stream."""
+    return f"$KV.{bucket.removeprefix('KV_')}.{key}"

@@ -36,6 +36,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int  #: -1 is bounded by the server alone
     duplicate_window_seconds: float = DUPLICATE_WINDOW_SECONDS
     allow_atomic: bool = False  #: accepts batches that are stored whole or not at all
+    history: int = 0  #: of a key-value bucket: values kept for each key; 0 is no bucket
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +87,25 @@ DLQ = Stream(
     max_bytes=4 << 30,
 )
 
+
+def bucket(name: str, *, history: int) -> Stream:
+    """Return the stream behind a key-value bucket, as every NATS client knows it."""
+    return Stream(
+        name=f"KV_{name}",
+        subjects=(f"$KV.{name}.>",),
+        retention=Retention.LIMITS,
+        discard_new=True,
+        max_age_seconds=0,
+        max_bytes=16 << 20,
+        history=history,
+    )
+
+
+#: What operators told the mesh (``contracts.controls``), with what they said before.
+CONTROLS = bucket("CONTROLS", history=10)
+#: What the dispatchers agree on about providers (``contracts.breakers``).
+BREAKERS = bucket("BREAKERS", history=1)
+
 #: A dispatcher that dies is noticed after this long; while it lives it says so three times
 #: in this span for everything it holds (``in_progress``).
 ACK_WAIT_SECONDS = 15.0
@@ -117,5 +137,5 @@ DEAD_LETTERS = Consumer(
 )
 
 #: ADVISORY comes before the lane consumers: an advisory nobody captures is lost for good.
-STREAMS = (ADVISORY, NOTIFY, STATUS, DLQ)
+STREAMS = (ADVISORY, NOTIFY, STATUS, DLQ, CONTROLS, BREAKERS)
 CONSUMERS = (DEAD_LETTERS, *(lane_consumer(lane) for lane in LANES))

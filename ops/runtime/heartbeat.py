@@ -13,7 +13,12 @@ import structlog
 
 from contracts import subjects
 from contracts.channels import Channel
-from contracts.mesh import LaneReading, ServiceCondition, ServiceState
+from contracts.mesh import (
+    LaneReading,
+    ProviderReading,
+    ServiceCondition,
+    ServiceState,
+)
 from ops.runtime.bus import Bus
 from ops.runtime.readiness import Readiness
 from ops.runtime.version import version
@@ -29,6 +34,8 @@ class Readings(msgspec.Struct, kw_only=True):
 
     lanes: list[LaneReading] = []
     limits: dict[Channel, float] = {}
+    tokens_per_second: dict[Channel, float] = {}
+    providers: list[ProviderReading] = []
     gauges: dict[str, float] = {}
 
 
@@ -117,6 +124,8 @@ class Heartbeat:
             dependencies=dependencies,
             lanes=readings.lanes,
             limits=readings.limits,
+            tokens_per_second=readings.tokens_per_second,
+            providers=readings.providers,
             gauges=readings.gauges,
         )
 

@@ -85,11 +85,13 @@ def _stream_config(stream: Stream, replicas: int) -> StreamConfig:
         max_msgs=-1,
         max_consumers=-1,
         max_msg_size=-1,
-        max_msgs_per_subject=-1,
+        max_msgs_per_subject=stream.history or -1,
         num_replicas=replicas,
         duplicate_window=stream.duplicate_window_seconds,
         allow_direct=True,
         allow_atomic=stream.allow_atomic,
+        allow_rollup_hdrs=stream.history > 0,
+        deny_delete=stream.history > 0,
     )
 
 
@@ -99,10 +101,13 @@ _STREAM_FIELDS = (
     "max_age",
     "max_bytes",
     "max_msgs",
+    "max_msgs_per_subject",
     "num_replicas",
     "duplicate_window",
     "allow_direct",
     "allow_atomic",
+    "allow_rollup_hdrs",
+    "deny_delete",
 )
 
 

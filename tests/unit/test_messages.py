@@ -10,7 +10,10 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
+from contracts import controls
+from contracts.breakers import BreakerState
 from contracts.channels import Channel, Priority
+from contracts.controls import AnyControl, Control
 from contracts.lifecycle import Status
 from contracts.mesh import ServiceState
 from contracts.messages import (
@@ -24,9 +27,10 @@ from contracts.messages import (
 from contracts.outcomes import FailureClass
 
 GOLDEN = Path(__file__).parent.parent / "contracts"
+STATES = (ServiceState, BreakerState)
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     str(struct.__struct_config__.tag): struct
-    for struct in (*typing.get_args(AnyMessage), ServiceState)
+    for struct in (*typing.get_args(AnyMessage), *typing.get_args(AnyControl), *STATES)
 }
 
 
@@ -35,9 +39,11 @@ def golden(tag: str) -> bytes:
 
 
 def read(tag: str, payload: bytes) -> Any:
-    """Decode as a reader does: messages by their tag, states as states."""
-    if STRUCTS[tag] is ServiceState:
-        return msgspec.json.decode(payload, type=ServiceState)
+    """Decode as a reader does: messages and controls by their tag, states as states."""
+    if STRUCTS[tag] in STATES:
+        return msgspec.json.decode(payload, type=STRUCTS[tag])
+    if issubclass(STRUCTS[tag], Control):
+        return controls.decode(payload)
     return decode(payload)
 
 
