@@ -49,12 +49,12 @@ class RateLimit(Control, frozen=True, tag="control.rate.v1"):
 
 AnyControl = Pause | BreakerOverride | RateLimit
 
-_decode = msgspec.json.Decoder(AnyControl).decode
+_decoder: msgspec.json.Decoder[AnyControl] = msgspec.json.Decoder(AnyControl)
 
 
 def decode(payload: bytes) -> AnyControl:
     """Read a control by its tag; raises ``msgspec.DecodeError``."""
-    return _decode(payload)
+    return _decoder.decode(payload)
 
 
 def pause_key(channel: Channel, priority: Priority | None = None) -> str:

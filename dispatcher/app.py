@@ -2,35 +2,41 @@
 
 import asyncio
 import secrets
+import signal
 import time
 from contextlib import AsyncExitStack
 from random import Random
 
+import msgspec
 import structlog
-from pydantic import SecretStr
 
 from contracts.channels import Channel
+from contracts.mesh import ProviderReading
 from dispatcher import retries
 from dispatcher.answers import Answers
+from dispatcher.breakers import HealthPolicy
+from dispatcher.carriers import Carriers
 from dispatcher.claims import Claims
 from dispatcher.lanes import Lanes
 from dispatcher.leases import Leases
 from dispatcher.metrics import Metrics
 from dispatcher.pacing import Pacing
 from dispatcher.peers import Peers
-from dispatcher.providers import discovery
-from dispatcher.providers.port import Provider
 from dispatcher.pump import Pump
+from dispatcher.rates import Rates
+from dispatcher.routing import Route
 from dispatcher.sends import Sends
 from dispatcher.settings import DispatcherSettings
 from dispatcher.settling import Settler
+from dispatcher.sharing import Breakers
 from dispatcher.slots import Slots
 from dispatcher.store import Store
 from dispatcher.unclaimed import Unclaimed
+from ops.runtime.controls import Controls
 from ops.runtime.health import serve_health
 from ops.runtime.heartbeat import Readings
 from ops.runtime.service import Service
-from ops.runtime.tasks import first_of
+from ops.runtime.tasks import first_of, keep_running
 
 log = structlog.stdlib.get_logger()
 
@@ -38,7 +44,8 @@ log = structlog.stdlib.get_logger()
 _PUMPS_SHARE = 0.2
 _SENDS_SHARE = 0.6
 _LAST_WORD_SECONDS = 0.5
-_SLOTS_AT_LEAST = 4
+#: How often breakers and shares are looked at.
+_WATCH_SECONDS = 0.1
 
 
 class Dispatcher:
@@ -48,22 +55,18 @@ class Dispatcher:
         self,
         settings: DispatcherSettings,
         service: Service,
-        providers: dict[Channel, Provider],
         metrics: Metrics,
+        stack: AsyncExitStack,
     ) -> None:
         self._service = service
         self._drain_seconds = settings.drain_seconds
-        self._rate = settings.dispatcher_channel_rate
         self._metrics = metrics
         bus = service.bus
         owner = f"{service.instance}/{secrets.token_hex(4)}"
         lease_seconds = settings.dispatcher_lease_seconds
         changed = {channel: asyncio.Event() for channel in Channel}
         slots = {
-            channel: Slots(
-                concurrency(settings.dispatcher_concurrency, providers.get(channel)),
-                changed[channel],
-            )
+            channel: Slots(settings.dispatcher_concurrency, changed[channel])
             for channel in Channel
         }
         answers = Answers(bus.nc, metrics)
@@ -71,15 +74,32 @@ class Dispatcher:
         self._leases = Leases(store, answers, metrics, lease_seconds)
         self._settler = Settler(store, self._leases, answers, metrics, slots)
         self._peers = Peers()
-        self._pacing = Pacing(
-            service.redis,
+        self._controls = Controls(bus)
+        self._rates = Rates(self._controls, settings.dispatcher_channel_rate)
+        self._pacing = Pacing(service.redis, self._peers, metrics, self._rates)
+        self._breakers = Breakers(
+            bus,
+            self._controls,
             self._peers,
             metrics,
-            rate=self._rate,
-            provider_names={channel: p.name for channel, p in providers.items()},
+            instance=service.instance,
+            policy=HealthPolicy(),
+        )
+        self._routes = {
+            channel: Route(channel, self._breakers, self._rates, self._pacing)
+            for channel in Channel
+        }
+        self.carriers = Carriers(
+            settings,
+            stack,
+            routes=self._routes,
+            slots=slots,
+            breakers=self._breakers,
+            rates=self._rates,
+            on_change=self._stir,
         )
         self._sends = Sends(
-            providers,
+            self._routes,
             retries.load(settings.dispatcher_retries_file),
             self._settler,
             self._pacing,
@@ -104,6 +124,8 @@ class Dispatcher:
                 lanes=Lanes(bus, channel, answers, metrics, changed[channel]),
                 slots=slots[channel],
                 pacing=self._pacing,
+                controls=self._controls,
+                route=self._routes[channel],
                 claims=claims,
                 sends=self._sends,
                 unclaimed=unclaimed,
@@ -112,6 +134,23 @@ class Dispatcher:
             )
             for channel in Channel
         ]
+        self._controls.on_change(self._stir)
+        self._breakers.on_change(self._stir)
+
+    def _stir(self) -> None:
+        """Let a change of limits, pauses or providers take effect at once."""
+        for route in self._routes.values():
+            route.refresh()
+        for pump in self._pumps:
+            pump.stir()
+
+    async def _watch_providers(self) -> None:
+        await asyncio.sleep(_WATCH_SECONDS)
+        await self._breakers.tick()
+        for channel, route in self._routes.items():
+            route.refresh()
+            parts = {leg.name: leg.share for leg in route.legs}
+            self._metrics.shares_are(channel, parts)
 
     async def run(self) -> None:
         """Dispatch until told to stop, then drain.
@@ -125,6 +164,14 @@ class Dispatcher:
             settling = group.create_task(self._settler.run(), name="settler")
             group.create_task(self._pacing.run(stopping), name="pacing")
             group.create_task(self._hear_peers(), name="peers")
+            group.create_task(self._controls.run(stopping), name="controls")
+            group.create_task(self._breakers.follow(stopping), name="breakers")
+            for name, turn in (
+                ("providers", self._watch_providers),
+                ("routes", self.carriers.look),
+            ):
+                errors = self._metrics.loop_errors
+                group.create_task(keep_running(name, turn, stopping, errors), name=name)
             pumps = {
                 group.create_task(pump.run(stopping), name=pump.name)
                 for pump in self._pumps
@@ -164,8 +211,26 @@ class Dispatcher:
         """Return what the heartbeat says of this dispatcher."""
         return Readings(
             lanes=self._metrics.lane_readings(),
-            limits=dict.fromkeys(Channel, self._rate) if self._rate else {},
+            limits={
+                channel: rate
+                for channel in Channel
+                if (rate := self._rates.channel(channel))
+            },
+            tokens_per_second=self._pacing.tokens_per_second(),
+            providers=[self._with_shares(p) for p in self._breakers.readings()],
             gauges={"held_messages": len(self._leases)},
+        )
+
+    def _with_shares(self, reading: ProviderReading) -> ProviderReading:
+        return msgspec.structs.replace(
+            reading,
+            rate_limit=self._rates.provider(reading.name),
+            shares={
+                channel: leg.share
+                for channel, route in self._routes.items()
+                for leg in route.legs
+                if leg.name == reading.name
+            },
         )
 
 
@@ -178,27 +243,12 @@ async def _wait_or_cancel(tasks: set["asyncio.Task[None]"], seconds: float) -> N
         await asyncio.wait(late)
 
 
-def concurrency(at_most: int, provider: Provider | None) -> int:
-    """Return how many sends of a channel may be in flight: what its provider can carry.
-
-    Two lanes without work hold a slot each, so that fewer than four would starve the third.
-    """
-    if provider is None or provider.concurrency is None:
-        return at_most
-    return min(at_most, max(provider.concurrency, _SLOTS_AT_LEAST))
-
-
 async def run(settings: DispatcherSettings, service: Service) -> None:
     """Run a dispatcher until the service is told to stop and everything has drained."""
     metrics = Metrics(service.registry)
-    kind = discovery.find(settings.dispatcher_provider)
-    provider_settings = discovery.settings_of(kind)
     async with AsyncExitStack() as stack:
-        provider = await stack.enter_async_context(kind.open(provider_settings))
-        providers = {
-            channel: provider for channel in Channel if channel in provider.channels
-        }
-        dispatcher = Dispatcher(settings, service, providers, metrics)
+        dispatcher = Dispatcher(settings, service, metrics, stack)
+        await dispatcher.carriers.load()
         service.readiness.depends_on("lanes", dispatcher.check_lanes)
         service.heartbeat.reports(dispatcher.readings)
         await stack.enter_async_context(
@@ -209,17 +259,13 @@ async def run(settings: DispatcherSettings, service: Service) -> None:
                 settings.dispatcher_metrics_port,
             )
         )
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, dispatcher.carriers.asked.set)
+        stack.callback(loop.remove_signal_handler, signal.SIGHUP)
         log.info(
             "dispatcher.configured",
-            provider=provider.name,
-            channels=sorted(providers),
             channel_rate=settings.dispatcher_channel_rate,
             concurrency=settings.dispatcher_concurrency,
             lease_seconds=settings.dispatcher_lease_seconds,
-            secrets_given=[
-                name
-                for name, value in provider_settings
-                if isinstance(value, SecretStr)
-            ],
         )
         await dispatcher.run()

@@ -4,7 +4,8 @@ DispatcherError
 ├── ProviderUnknown        no provider is known by the configured name
 ├── ProviderUnavailable    a library that the provider stands on is not installed
 ├── ProviderMisconfigured  a setting of the provider is missing or wrong
-└── RetriesInvalid         the retry policies cannot be read
+├── RetriesInvalid         the retry policies cannot be read
+└── RoutesInvalid          the routes cannot be read, or name a provider that cannot be opened
 """
 
 
@@ -26,3 +27,7 @@ class ProviderMisconfigured(DispatcherError):
 
 class RetriesInvalid(DispatcherError):
     """The retry policies cannot be read."""
+
+
+class RoutesInvalid(DispatcherError):
+    """The routes cannot be read, or name a provider that cannot be opened."""

@@ -8,6 +8,8 @@ message open, so that the first arrival is here within a millisecond and nothing
 import asyncio
 import math
 import time
+from collections.abc import Collection
+from functools import partial
 
 import msgspec
 import nats.errors
@@ -63,13 +65,18 @@ class LaneView:
         self.next_subject = (
             f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
         )
+        self.inbox = ""
+        self.subscription: Subscription | None = None
         self.order: _Order | None = None
         self.depth = 1  #: believed to wait; 0 calls for a standing pull
         self.refused_until = -math.inf
 
 
 class Lanes:
-    """The lanes of one channel, over one subscription.
+    """The lanes of one channel, each over a subscription of its own.
+
+    A lane that is held has none: the server lets go of its open pulls, so that nothing more
+    comes from it.
 
     ``changed`` is set when there is something to take or a lane can be asked again.
     """
@@ -91,9 +98,7 @@ class Lanes:
         self._by_subject = {
             subjects.notify(view.lane): view for view in self.views.values()
         }
-        self._by_letter = {p[0]: view for p, view in self.views.items()}
-        self._inbox = ""
-        self._subscription: Subscription | None = None
+        self._is_open = False
         self._numbers = 0
         self._arrived: list[Msg] = []
         bus.on_reconnect(self._forget_orders)
@@ -104,36 +109,54 @@ class Lanes:
         to_come = (v.order.left for v in self.views.values() if v.order is not None)
         return len(self._arrived) + sum(to_come)
 
-    @property
-    def is_open(self) -> bool:
-        """Say whether messages can come."""
-        return self._subscription is not None
-
     def check(self) -> None:
         """Raise while the bus does not let these lanes be pulled."""
-        if not self.is_open:
+        if not self._is_open:
             raise ConnectionError("the lanes are not open")
         now = time.monotonic()
         if any(view.refused_until > now for view in self.views.values()):
             raise ConnectionError("the bus refuses to be pulled")
 
-    async def open(self) -> None:
-        """Subscribe; nothing comes before a lane is asked."""
-        self._inbox = self._bus.nc.new_inbox()
-        self._subscription = await self._bus.nc.subscribe(
-            f"{self._inbox}.*", cb=self._receive
-        )
+    async def hold(self, held: Collection[Priority]) -> None:
+        """Let messages come from all lanes but these; nothing comes before a lane is asked.
+
+        Messages that were already sent here still arrive.
+        """
+        await asyncio.gather(*(self._close(self.views[priority]) for priority in held))
+        for priority, view in self.views.items():
+            if priority not in held and view.subscription is None:
+                await self._open(view)
+        self._is_open = True
+        if self._arrived:
+            self._changed.set()
 
     async def close(self) -> None:
-        """Stop what is under way; messages that were already sent here still arrive."""
-        subscription, self._subscription = self._subscription, None
+        """Stop what is under way."""
+        await self.hold(tuple(Priority))
+        self._is_open = False
+
+    async def _open(self, view: LaneView) -> None:
+        view.inbox = self._bus.nc.new_inbox()
+        view.depth = 1
+        view.subscription = await self._bus.nc.subscribe(
+            f"{view.inbox}.*", cb=partial(self._receive, view)
+        )
+
+    async def _close(self, view: LaneView) -> None:
+        subscription, view.subscription = view.subscription, None
         if subscription is None:
             return
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await subscription.drain()  # type: ignore[no-untyped-call]
         except (nats.errors.Error, TimeoutError, ConnectionError) as error:
-            log.info("lanes.drain_failed", channel=self._channel, error=repr(error))
+            log.info("lane.drain_failed", lane=str(view.lane), error=repr(error))
+        view.order = None
+
+    def look_again(self) -> None:
+        """Believe again that every lane may have something."""
+        for view in self.views.values():
+            view.depth = max(view.depth, 1)
 
     async def ask(self, priority: Priority, size: int) -> None:
         """Ask a lane for what it has now, at most ``size`` messages."""
@@ -157,17 +180,16 @@ class Lanes:
     ) -> None:
         self._numbers += 1
         view.order = _Order(self._numbers, size, time.monotonic() + answer_seconds)
-        reply = f"{self._inbox}.{view.lane.priority[0]}{self._numbers}"
+        reply = f"{view.inbox}.{self._numbers}"
         try:
             await self._bus.nc.publish(view.next_subject, request, reply=reply)
         except BaseException:
             view.order = None
             raise
 
-    async def _receive(self, msg: Msg) -> None:
-        view = self._by_subject.get(msg.subject)
-        if view is None:
-            self._read_status(msg)
+    async def _receive(self, view: LaneView, msg: Msg) -> None:
+        if msg.subject not in self._by_subject:
+            self._read_status(view, msg)
             return
         self._arrived.append(msg)
         order = view.order
@@ -181,11 +203,9 @@ class Lanes:
                 view.depth = max(msg.metadata.num_pending, 2 * order.size)
                 self._changed.set()
 
-    def _read_status(self, msg: Msg) -> None:
-        token = msg.subject.rpartition(".")[2]
-        view = self._by_letter.get(token[:1])
-        order = view.order if view is not None else None
-        if view is None or order is None or token[1:] != str(order.number):
+    def _read_status(self, view: LaneView, msg: Msg) -> None:
+        order = view.order
+        if order is None or not msg.subject.endswith(f".{order.number}"):
             return  # about a pull that was given up
         status = (msg.headers or {}).get("Status", "")
         if status == "100":
@@ -226,6 +246,8 @@ class Lanes:
         now = time.monotonic()
         moments = [now + HEARTBEAT_SECONDS]
         for view in self.views.values():
+            if view.subscription is None:
+                continue
             if view.order is not None:
                 moments.append(view.order.deadline)
             elif view.refused_until > now:

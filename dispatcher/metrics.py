@@ -1,11 +1,12 @@
 """Every metric of the dispatcher, and the counts its heartbeat carries."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from contracts.channels import LANES, Channel, Lane
+from contracts.breakers import BreakerCondition
+from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.mesh import LaneReading
 from contracts.outcomes import OutcomeClass
@@ -23,6 +24,11 @@ UNCLAIMED = (
     "raced",
 )
 _SETTLES_TO = (Status.DELIVERED, Status.RETRYING, Status.FAILED, Status.QUEUED)
+_BREAKER_VALUES = {
+    BreakerCondition.CLOSED: 0,
+    BreakerCondition.HALF_OPEN: 1,
+    BreakerCondition.OPEN: 2,
+}
 _GROUP_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -33,6 +39,7 @@ class _LaneCounts:
     def __init__(self) -> None:
         self.in_flight = 0
         self.attempts = 0
+        self.paused = False
         self.by_status = dict.fromkeys(_SETTLES_TO, 0)
 
 
@@ -153,8 +160,43 @@ class Metrics:
             "Times pacing fell back to a local share of the limit.",
             registry=registry,
         )
+        self._provider_attempts = Counter(
+            "tocsin_provider_attempts_total",
+            "Attempts that ended, by the provider that made them.",
+            ("provider", "outcome"),
+            registry=registry,
+        )
+        self._breaker_state = Gauge(
+            "tocsin_breaker_state",
+            "0 while a provider's breaker is closed, 1 half-open, 2 open.",
+            ("provider",),
+            registry=registry,
+        )
+        self._breaker_changes = Counter(
+            "tocsin_breaker_changes_total",
+            "Changes of a provider's breaker, by what it became.",
+            ("provider", "condition"),
+            registry=registry,
+        )
+        self._route_share = Gauge(
+            "tocsin_route_share_ratio",
+            "Part of a channel's traffic that a provider gets now.",
+            ("channel", "provider"),
+            registry=registry,
+        )
+        paused = Gauge(
+            "tocsin_lane_paused",
+            "1 while an operator holds a lane.",
+            lane_labels,
+            registry=registry,
+        )
         self._pacing_shared.set(1)
-        for loop in (*(f"pump.{channel}" for channel in Channel), "leases"):
+        for loop in (
+            *(f"pump.{channel}" for channel in Channel),
+            "leases",
+            "providers",
+            "routes",
+        ):
             self.loop_errors.labels(loop)
         self._attempts = {
             (lane, outcome): attempts.labels(*lane, outcome)
@@ -177,6 +219,9 @@ class Metrics:
         self._pacing_waits = {
             channel: pacing_waits.labels(channel) for channel in Channel
         }
+        self._attempts_by: dict[tuple[str, OutcomeClass], Counter] = {}
+        self._shares: dict[tuple[Channel, str], float] = {}
+        self._paused = {lane: paused.labels(*lane) for lane in LANES}
         self._lanes = {lane: _LaneCounts() for lane in LANES}
         for lane, counts in self._lanes.items():
             in_flight.labels(*lane).set_function(partial(_in_flight, counts))
@@ -199,6 +244,51 @@ class Metrics:
         self._attempts[lane, outcome].inc()
         self._durations[lane.channel].observe(duration_seconds)
         self._lanes[lane].attempts += 1
+
+    def provider_attempted(self, provider: str, outcome: OutcomeClass) -> None:
+        """Count one call by who was called."""
+        self._attempts_by[provider, outcome].inc()
+
+    def provider_used(self, provider: str) -> None:
+        """Show a provider's numbers from now on, at zero."""
+        for outcome in OutcomeClass:
+            self._attempts_by[provider, outcome] = self._provider_attempts.labels(
+                provider, outcome
+            )
+        for condition in BreakerCondition:
+            self._breaker_changes.labels(provider, condition)
+
+    def provider_left(self, provider: str) -> None:
+        """Show what no longer holds for a provider without a route."""
+        self._breaker_state.remove(provider)
+
+    def breaker_is(self, provider: str, condition: BreakerCondition) -> None:
+        """Show a breaker's condition."""
+        self._breaker_state.labels(provider).set(_BREAKER_VALUES[condition])
+
+    def breaker_changed(self, provider: str, condition: BreakerCondition) -> None:
+        """Count a change of a breaker."""
+        self._breaker_changes.labels(provider, condition).inc()
+
+    def shares_are(self, channel: Channel, shares: Mapping[str, float]) -> None:
+        """Show how a channel's traffic is divided."""
+        gone = {
+            key for key in self._shares if key[0] is channel and key[1] not in shares
+        }
+        for key in gone:
+            del self._shares[key]
+            self._route_share.remove(*key)
+        for provider, share in shares.items():
+            if self._shares.get((channel, provider)) != share:
+                self._shares[channel, provider] = share
+                self._route_share.labels(channel, provider).set(share)
+
+    def lanes_paused(self, channel: Channel, paused: Collection[Priority]) -> None:
+        """Show which lanes of a channel an operator holds."""
+        for priority in Priority:
+            lane = Lane(channel, priority)
+            self._lanes[lane].paused = priority in paused
+            self._paused[lane].set(priority in paused)
 
     def released(self, lane: Lane) -> None:
         """Count a claim out of flight, however it ended."""
@@ -262,6 +352,7 @@ class Metrics:
                 delivered=counts.by_status[Status.DELIVERED],
                 retried=counts.by_status[Status.RETRYING],
                 failed=counts.by_status[Status.FAILED],
+                paused=counts.paused,
             )
             for lane, counts in self._lanes.items()
         ]

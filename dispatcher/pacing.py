@@ -1,13 +1,13 @@
-"""Decides how many messages a channel may fetch now.
+"""Decides how many messages may be fetched now.
 
-Tokens come from one bucket per channel and provider in Redis, shared by all dispatchers.
+Tokens come from one bucket per channel in Redis, and one per provider that has a limit of its
+own, shared by all dispatchers.
 While Redis is away each dispatcher uses its share of the limit, by the number of
 dispatchers whose heartbeat it hears: sending goes on, at about the agreed rate.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from contracts.channels import Channel
 from dispatcher.buckets import Bucket, Grant, burst_of
 from dispatcher.metrics import Metrics
 from dispatcher.peers import Peers
+from dispatcher.rates import Rates
 from ops.runtime import limits
 from ops.runtime.tasks import wait_for_stop
 
@@ -34,57 +35,76 @@ _PROBE_SECONDS = 1.0
 
 
 class Pacing:
-    """Tokens for every channel; a rate of 0 asks nobody and grants everything."""
+    """Tokens for channels and providers; a rate of 0 asks nobody and grants everything."""
 
     def __init__(
-        self,
-        redis: Redis,
-        peers: Peers,
-        metrics: Metrics,
-        *,
-        rate: float,
-        provider_names: Mapping[Channel, str],
+        self, redis: Redis, peers: Peers, metrics: Metrics, rates: Rates
     ) -> None:
         self._redis = redis
         self._script = redis.register_script(_SCRIPT)
         self._peers = peers
         self._metrics = metrics
-        self._rate = rate
-        self._keys = {
-            channel: f"tocsin:pace:{channel}:{name}"
-            for channel, name in provider_names.items()
-        }
+        self._rates = rates
         self._away = asyncio.Event()
-        self._local: dict[Channel, Bucket] = {}
+        self._local: dict[str, Bucket] = {}
+        self._taken = dict.fromkeys(Channel, 0)
+        self._read_at = time.monotonic()
 
     async def take(self, channel: Channel, wanted: int) -> Grant:
         """Take up to ``wanted`` tokens, and say how long until there is another one."""
-        if not self._rate:
+        grant = await self._take(channel, self._rates.channel(channel), wanted)
+        self._taken[channel] += grant.tokens
+        return grant
+
+    async def take_for(self, provider: str, wanted: int) -> Grant:
+        """Take tokens of a provider's own limit."""
+        return await self._take(
+            f"provider:{provider}", self._rates.provider(provider), wanted
+        )
+
+    async def charge_for_throttling(self, channel: Channel, provider: str) -> None:
+        """Slow down for a provider that asked for it; every answer of that kind costs more.
+
+        Its own limit pays, or the channel's where it has none.
+        """
+        if rate := self._rates.provider(provider):
+            await self._charge(f"provider:{provider}", rate)
+        elif rate := self._rates.channel(channel):
+            await self._charge(channel, rate)
+
+    async def _take(self, name: str, rate: float, wanted: int) -> Grant:
+        if not rate:
             return Grant(wanted, 0.0)
         if not self._away.is_set():
             try:
-                return await self._run(channel, wanted=wanted, charged=0)
+                return await self._run(name, rate, wanted=wanted, charged=0)
             except limits.AWAY as error:
                 self._fall_back(error)
         now = time.monotonic()
-        rate = self._rate / self._peers.count(now)
-        return self._bucket(channel, rate, now).take(wanted, rate, now)
+        rate /= self._peers.count(now)
+        return self._bucket(name, rate, now).take(wanted, rate, now)
 
-    async def charge_for_throttling(self, channel: Channel) -> None:
-        """Slow a channel whose provider asked for it; every answer of that kind costs more."""
-        if not self._rate:
-            return
+    async def _charge(self, name: str, rate: float) -> None:
         if not self._away.is_set():
             try:
-                await self._run(channel, wanted=0, charged=THROTTLED_COSTS)
+                await self._run(name, rate, wanted=0, charged=THROTTLED_COSTS)
                 return
             except limits.AWAY as error:
                 self._fall_back(error)
         now = time.monotonic()
-        rate = self._rate / self._peers.count(now)
-        self._bucket(channel, rate, now).charge(
-            THROTTLED_COSTS, rate, now, _DEBT_SECONDS
-        )
+        rate /= self._peers.count(now)
+        self._bucket(name, rate, now).charge(THROTTLED_COSTS, rate, now, _DEBT_SECONDS)
+
+    def tokens_per_second(self) -> dict[Channel, float]:
+        """Return what was taken of each limit since this was last asked."""
+        now = time.monotonic()
+        elapsed, self._read_at = now - self._read_at, now
+        taken, self._taken = self._taken, dict.fromkeys(Channel, 0)
+        return {
+            channel: tokens / elapsed
+            for channel, tokens in taken.items()
+            if self._rates.channel(channel)
+        }
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Ask Redis, while it is away, whether it is back."""
@@ -100,12 +120,13 @@ class Pacing:
             self._metrics.pacing_shared()
             log.info("pacing.shared")
 
-    async def _run(self, channel: Channel, *, wanted: int, charged: int) -> Grant:
+    async def _run(self, name: str, rate: float, *, wanted: int, charged: int) -> Grant:
+        # A rate has a bucket of its own: a debt made at another one would be paid at this.
         granted, wait = cast(
             "tuple[int, int]",
             await self._script(
-                keys=[self._keys[channel]],
-                args=[self._rate, burst_of(self._rate), wanted, charged, _DEBT_SECONDS],
+                keys=[f"tocsin:pace:{name}:{rate:g}"],
+                args=[rate, burst_of(rate), wanted, charged, _DEBT_SECONDS],
             ),
         )
         return Grant(granted, wait / 1_000_000)
@@ -117,7 +138,7 @@ class Pacing:
         self._metrics.pacing_fell_back()
         log.warning("pacing.fell_back", error=repr(error))
 
-    def _bucket(self, channel: Channel, rate: float, now: float) -> Bucket:
-        if channel not in self._local:
-            self._local[channel] = Bucket(rate, now)
-        return self._local[channel]
+    def _bucket(self, name: str, rate: float, now: float) -> Bucket:
+        if name not in self._local:
+            self._local[name] = Bucket(rate, now)
+        return self._local[name]

@@ -8,18 +8,20 @@ from collections.abc import Sequence
 import nats.errors
 import structlog
 
-from contracts.channels import Channel
+from contracts.channels import Channel, Priority
 from dispatcher.claims import Claims
 from dispatcher.holdings import Holding
-from dispatcher.lanes import Lanes
+from dispatcher.lanes import Lanes, LaneView
 from dispatcher.metrics import Metrics
 from dispatcher.pacing import Pacing
+from dispatcher.routing import Passage, Route
 from dispatcher.sends import Sends
 from dispatcher.shares import Divider
 from dispatcher.slots import Slots
 from dispatcher.unclaimed import Unclaimed
 from ops.runtime import ledger
 from ops.runtime.bus import Bus
+from ops.runtime.controls import Controls
 from ops.runtime.tasks import first_of, keep_running
 
 log = structlog.stdlib.get_logger()
@@ -30,13 +32,18 @@ _BEAT_SECONDS = 0.05
 #: Pulls smaller than this come no faster than this, for the same reason.
 _SMALL = 64
 _SMALL_SECONDS = 0.01
+#: How long until a channel without a provider looks for one it may probe.
+_LOOK_AGAIN_SECONDS = 0.5
+_PUT_BACK_SECONDS = 1.0
+_EVERY_LANE = frozenset(Priority)
+_MAY_COME = {Passage.OPEN: None, Passage.PROBE: 1, Passage.SHUT: 0}
 
 
 class Pump:
     """Moves one channel's messages from the bus to the provider.
 
-    Pacing and free slots gate the fetch: a message that may not be sent yet waits on the
-    stream, where waiting spends no attempt and no delivery.
+    Pauses, providers, pacing and free slots gate the fetch: a message that may not be sent yet
+    waits on the stream, where waiting spends no attempt and no delivery.
     """
 
     def __init__(
@@ -48,6 +55,8 @@ class Pump:
         lanes: Lanes,
         slots: Slots,
         pacing: Pacing,
+        controls: Controls,
+        route: Route,
         claims: Claims,
         sends: Sends,
         unclaimed: Unclaimed,
@@ -61,6 +70,8 @@ class Pump:
         self._lanes = lanes
         self._slots = slots
         self._pacing = pacing
+        self._controls = controls
+        self._route = route
         self._claims = claims
         self._sends = sends
         self._unclaimed = unclaimed
@@ -71,6 +82,13 @@ class Pump:
         self._tokens_at = 0.0
         self._small_at = 0.0
         self._stopping = asyncio.Event()
+        self._paused: frozenset[Priority] = frozenset()
+        self._passage: Passage | None = None  #: None before lanes are open
+
+    def stir(self) -> None:
+        """Look again at once: limits, controls or providers have changed."""
+        self._tokens_at = 0.0
+        self._changed.set()
 
     def check(self) -> None:
         """Raise while the lanes cannot be pulled."""
@@ -102,9 +120,8 @@ class Pump:
         if not self._bus.connected.is_set():
             await first_of(self._bus.connected, self._stopping)
             return
-        if not self._lanes.is_open:
-            await self._lanes.open()
         self._changed.clear()
+        await self._shape()
         self._lanes.give_up_lost()
         look_again_at = min(await self._ask(), self._lanes.next_deadline())
         try:
@@ -115,14 +132,32 @@ class Pump:
         if not self._stopping.is_set() and (group := await self._lanes.take()):
             await self._dispatch(group)
 
+    async def _shape(self) -> None:
+        """Hold the lanes that are not to be pulled: a pull that stands open brings more."""
+        paused, passage = self._controls.paused(self._channel), self._route.passage()
+        if paused == self._paused and passage is self._passage:
+            return
+        if passage is Passage.PROBE:
+            await self._lanes.hold(_EVERY_LANE)
+        await self._lanes.hold(_EVERY_LANE if passage is Passage.SHUT else paused)
+        if paused != self._paused:
+            self._metrics.lanes_paused(self._channel, paused)
+        self._paused, self._passage = paused, passage
+
     async def _ask(self) -> float:
         """Place the pulls that are allowed now, and return when more may be."""
         now = time.monotonic()
         askable = [
             (priority, view)
             for priority, view in self._lanes.views.items()
-            if view.order is None and view.refused_until <= now
+            if view.order is None
+            and view.subscription is not None
+            and view.refused_until <= now
         ]
+        if self._passage is Passage.PROBE:
+            return await self._ask_for_probe(askable)
+        if self._passage is Passage.SHUT:
+            return now + _LOOK_AGAIN_SECONDS
         empty = [priority for priority, view in askable if not view.depth]
         wanted = {priority: view.depth for priority, view in askable if view.depth}
         outstanding = self._lanes.outstanding
@@ -145,6 +180,21 @@ class Pump:
                     await self._lanes.ask(priority, size)
         return min(later, self._tokens_at if self._tokens_at > now else math.inf)
 
+    async def _ask_for_probe(
+        self, askable: Sequence[tuple[Priority, LaneView]]
+    ) -> float:
+        """Ask for one message, the most urgent there is; nothing waits for a later one."""
+        self._slots.starved = self._slots.room() < 1
+        if self._lanes.outstanding or self._slots.starved:
+            return math.inf
+        for priority, view in askable:
+            if view.depth:
+                await self._lanes.ask(priority, 1)
+                return math.inf
+        self._lanes.look_again()
+        self._route.release_probe()
+        return time.monotonic() + _LOOK_AGAIN_SECONDS
+
     async def _take_tokens(self, size: int, *, has_work: bool) -> int:
         """Return how many of ``size`` messages may be asked for now."""
         free = self._tokens - self._lanes.outstanding
@@ -158,9 +208,32 @@ class Pump:
                 self._tokens_at = now + pause
                 if has_work:
                     self._metrics.pacing_waited(self._channel, pause)
-        return max(0, min(free, size))
+        free = min(free, size)
+        if free <= 0:
+            return 0
+        return await self._take_provider_tokens(free, now, has_work=has_work)
 
-    async def _dispatch(self, group: Sequence[Holding]) -> None:
+    async def _take_provider_tokens(
+        self, size: int, now: float, *, has_work: bool
+    ) -> int:
+        outstanding = self._lanes.outstanding
+        grant = await self._route.reserve(size + outstanding)
+        free = grant.tokens - outstanding
+        if free < size:
+            pause = max(grant.wait_seconds, _BEAT_SECONDS)
+            self._tokens_at = max(self._tokens_at, now + pause)
+            if has_work:
+                self._metrics.pacing_waited(self._channel, pause)
+        return max(0, free)
+
+    async def _dispatch(self, arrived: Sequence[Holding]) -> None:
+        at_most = _MAY_COME[self._route.passage()]
+        group = arrived[:at_most]
+        if too_many := arrived[at_most:]:
+            # They were on their way when the last provider went.
+            await self._claims.put_back(too_many, _PUT_BACK_SECONDS)
+        if not group:
+            return
         self._tokens -= len(group)
         self._slots.take(len(group))
         claimed: Sequence[Holding] = ()

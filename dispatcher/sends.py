@@ -19,6 +19,7 @@ from dispatcher.pacing import Pacing
 from dispatcher.providers.port import OutboundMessage, Outcome, Provider, short
 from dispatcher.providers.redaction import redact
 from dispatcher.retries import GiveBack, Policies
+from dispatcher.routing import Pick, Route
 from dispatcher.settling import Settler, finish
 from dispatcher.slots import Slots
 
@@ -29,7 +30,11 @@ _NO_PROVIDER = Outcome(kind=OutcomeClass.UNROUTABLE, code="no_provider")
 _LEASE_ENDED = Outcome(kind=OutcomeClass.OURS, code="lease_ended")
 _BUG = Outcome(kind=OutcomeClass.OURS, code="bug")
 _SHUTDOWN = Outcome(kind=OutcomeClass.OURS, code="shutdown")
+_NO_PASSAGE = Outcome(kind=OutcomeClass.OURS, code="breaker_open")
 _AT_ONCE = GiveBack(0.0)
+_A_MOMENT = GiveBack(1.0)
+#: What counts against a provider. A refusal for good is an answer, and "too many" is one too.
+_FAILED = frozenset({OutcomeClass.TRANSIENT, OutcomeClass.OURS})
 
 
 class Sends:
@@ -37,7 +42,7 @@ class Sends:
 
     def __init__(
         self,
-        providers: Mapping[Channel, Provider],
+        routes: Mapping[Channel, Route],
         policies: Policies,
         settler: Settler,
         pacing: Pacing,
@@ -45,7 +50,7 @@ class Sends:
         rng: Random,
         slots: Mapping[Channel, Slots],
     ) -> None:
-        self._providers = providers
+        self._routes = routes
         self._policies = policies
         self._settler = settler
         self._metrics = metrics
@@ -57,15 +62,23 @@ class Sends:
     def start(self, holdings: Sequence[Holding]) -> None:
         """Begin one attempt for each claim."""
         for holding in holdings:
-            task = asyncio.create_task(self._send(holding), name="send")
+            route = self._routes[holding.lane.channel]
+            pick = route.pick()
+            if pick is None and route.legs:
+                self._give_back(holding, _A_MOMENT, _NO_PASSAGE)
+                continue
+            task = asyncio.create_task(self._send(holding, pick), name="send")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
     def give_back(self, holdings: Sequence[Holding]) -> None:
         """Return claims whose send has not begun: no attempt is spent."""
         for holding in holdings:
-            self._settler.add(finish(holding, _AT_ONCE, _SHUTDOWN))
-            self._slots[holding.lane.channel].sent()
+            self._give_back(holding, _AT_ONCE, _SHUTDOWN)
+
+    def _give_back(self, holding: Holding, rest: GiveBack, outcome: Outcome) -> None:
+        self._settler.add(finish(holding, rest, outcome))
+        self._slots[holding.lane.channel].sent()
 
     async def drain(self, seconds: float) -> None:
         """Wait for the attempts under way; those that take longer are cut off and given back."""
@@ -78,11 +91,11 @@ class Sends:
             log.warning("sends.cut_off", count=len(late))
             await asyncio.wait(late)
 
-    async def _send(self, holding: Holding) -> None:
+    async def _send(self, holding: Holding, pick: Pick | None) -> None:
         assert holding.claim is not None
         channel = holding.claim.channel
         try:
-            outcome = await self._attempt(holding, holding.claim)
+            outcome = await self._attempt(holding, holding.claim, pick)
         except asyncio.CancelledError:
             # Whether the provider accepted it is unknown. Its idempotency key makes the
             # next attempt safe, and a shutdown spends none.
@@ -95,8 +108,8 @@ class Sends:
             return
         finally:
             self._slots[channel].sent()
-        if outcome.kind is OutcomeClass.THROTTLED:
-            await self._pacing.charge_for_throttling(channel)
+        if outcome.kind is OutcomeClass.THROTTLED and pick is not None:
+            await self._pacing.charge_for_throttling(channel, pick.name)
 
     def _settle_unless_known(
         self, holding: Holding, decision: GiveBack, outcome: Outcome
@@ -104,17 +117,32 @@ class Sends:
         if not holding.has_outcome:
             self._settler.add(finish(holding, decision, outcome))
 
-    async def _attempt(self, holding: Holding, claim: Claim) -> Outcome:
+    async def _attempt(
+        self, holding: Holding, claim: Claim, pick: Pick | None
+    ) -> Outcome:
         """Send, decide, and hand the outcome over; after it is known nothing is awaited."""
         if not holding.is_leased:
+            if pick is not None and pick.probe:
+                pick.breaker.probe_lost()
             self._settler.add(finish(holding, _AT_ONCE, _LEASE_ENDED))
             return _LEASE_ENDED
-        provider = self._providers.get(claim.channel)
         started_at = time.monotonic()
         outcome = (
-            _NO_PROVIDER if provider is None else await self._call(provider, claim)
+            _NO_PROVIDER if pick is None else await self._call(pick.provider, claim)
         )
-        duration = time.monotonic() - started_at
+        ended_at = time.monotonic()
+        duration = ended_at - started_at
+        name = None if pick is None else pick.name
+        if pick is not None:
+            self._metrics.provider_attempted(pick.name, outcome.kind)
+            pick.breaker.record(
+                ended_at,
+                duration,
+                failed=outcome.kind in _FAILED,
+                slow=outcome.kind is OutcomeClass.THROTTLED
+                or duration > pick.breaker.policy.slow_seconds,
+                probe=pick.probe,
+            )
         decision = retries.decide(
             self._policies[claim.channel],
             claim.attempt,
@@ -122,7 +150,6 @@ class Sends:
             holding.now(),
             self._rng,
         )
-        name = None if provider is None else provider.name
         self._settler.add(finish(holding, decision, outcome, name, duration))
         self._metrics.attempt_finished(holding.lane, outcome.kind, duration)
         if outcome.kind is not OutcomeClass.DELIVERED:

@@ -1,15 +1,14 @@
 """Settings of the dispatcher, read from ``TOCSIN_…``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from contracts import topology
 from contracts.settings import MeshSettings
-from dispatcher import retries
-from dispatcher.errors import DispatcherError, RetriesInvalid
-from dispatcher.providers import discovery
+from dispatcher import retries, routes
+from dispatcher.errors import RetriesInvalid, RoutesInvalid
 
 
 class DispatcherSettings(MeshSettings):
@@ -20,7 +19,7 @@ class DispatcherSettings(MeshSettings):
     dispatcher_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9102
     """0 takes any free port."""
     dispatcher_provider: str = "webhook"
-    """Name of the provider that all channels go through (entry points ``tocsin.providers``).
+    """Name of the provider of channels without a route (entry points ``tocsin.providers``).
 
     It has settings of its own, under a prefix of its own: ``docs/providers.md``.
     """
@@ -38,6 +37,8 @@ class DispatcherSettings(MeshSettings):
     At most the bus's acknowledgement wait, so that a message does not come again while its
     row is still leased to a dead dispatcher for much longer.
     """
+    dispatcher_routes: Path = routes.BUNDLED
+    """Which providers carry which channel; see the comments of ``dispatcher/routes.toml``."""
     dispatcher_retries_file: Path = retries.BUNDLED
     """When to try again; see the comments of the bundled ``dispatcher/retries.toml``."""
 
@@ -51,12 +52,11 @@ class DispatcherSettings(MeshSettings):
             raise ValueError(str(error)) from error
         return path
 
-    @field_validator("dispatcher_provider")
-    @classmethod
-    def provider_can_be_opened(cls, name: str) -> str:
-        """Read the provider's own settings once, so that a mistake in them stops the start."""
+    @model_validator(mode="after")
+    def routes_lead_somewhere(self) -> Self:
+        """Read routes and the settings of providers once: a mistake in them stops the start."""
         try:
-            discovery.settings_of(discovery.find(name))
-        except DispatcherError as error:
+            routes.load(self.dispatcher_routes, self.dispatcher_provider)
+        except RoutesInvalid as error:
             raise ValueError(str(error)) from error
-        return name
+        return self

@@ -19,6 +19,10 @@ class Slots:
         self._sending = 0
         self._unsettled = 0
 
+    def resize(self, concurrency: int) -> None:
+        """Let so many sends be in flight from now on."""
+        self._concurrency = concurrency
+
     def take(self, count: int) -> None:
         """Count messages that have arrived."""
         self._sending += count

@@ -54,14 +54,15 @@ def known() -> list[str]:
     return sorted({*BUNDLED, *(point.name for point in entry_points(group=GROUP))})
 
 
-def settings_of(provider: ProviderType) -> ProviderSettings:
-    """Read the provider's own settings from the environment.
+def settings_of(provider: ProviderType, prefix: str | None = None) -> ProviderSettings:
+    """Read the provider's own settings from the environment, by default under its own prefix.
 
     Raises ``ProviderMisconfigured``, whose words name every variable that is wrong.
     """
     kind = provider.Settings
-    try:
-        return kind()
-    except ValidationError as error:
+    if prefix is None:
         prefix = kind.model_config.get("env_prefix", "")
+    try:
+        return kind(_env_prefix=prefix)
+    except ValidationError as error:
         raise ProviderMisconfigured(describe(error, prefix)) from error

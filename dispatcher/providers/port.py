@@ -83,6 +83,7 @@ class ProviderType(Protocol):
     """What an entry point of ``tocsin.providers`` names: a class that opens its provider."""
 
     Settings: type[ProviderSettings]
+    channels: frozenset[Channel]
 
     @classmethod
     def open(cls, settings: Any) -> AbstractAsyncContextManager[Provider]:

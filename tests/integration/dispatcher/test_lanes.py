@@ -30,7 +30,7 @@ async def lanes(bare_bus: Bus) -> AsyncIterator[Lanes]:
     metrics = Metrics(CollectorRegistry())
     answers = Answers(bare_bus.nc, metrics)
     lanes = Lanes(bare_bus, Channel.SMS, answers, metrics, asyncio.Event())
-    await lanes.open()
+    await lanes.hold(())
     yield lanes
     await lanes.close()
 
@@ -142,6 +142,27 @@ async def test_closing_leaves_no_pull_behind(bus: Bus, lanes: Lanes) -> None:
     await until(lambda: has_waiting_pulls(bus, 1))
     await lanes.close()
     await until(lambda: has_waiting_pulls(bus, 0))
+
+
+async def test_a_lane_that_is_held_gives_nothing_and_leaves_the_others_alone(
+    bus: Bus, lanes: Lanes
+) -> None:
+    await lanes.stand(HIGH)
+    await lanes.stand(LOW)
+    await until(lambda: has_waiting_pulls(bus, 1))
+    standing = lanes.views[LOW].order
+    await lanes.hold([HIGH])
+    [held] = await publish(bus, 1)
+    [id_] = await publish(bus, 1, LOW)
+    await until(lambda: lanes.views[LOW].order is not standing)
+
+    assert [holding.id for holding in await lanes.take()] == [id_]
+    assert lanes.views[HIGH].order is None
+    lanes.check()
+    await lanes.hold(())
+    await lanes.ask(HIGH, 1)
+    await until(lambda: lanes.outstanding and lanes.views[HIGH].order is None)
+    assert [holding.id for holding in await lanes.take()] == [held]
 
 
 async def has_waiting_pulls(bus: Bus, count: int) -> bool:

@@ -17,7 +17,10 @@ from dispatcher.buckets import burst_of
 from dispatcher.metrics import Metrics
 from dispatcher.pacing import THROTTLED_COSTS, Pacing
 from dispatcher.peers import Peers
+from dispatcher.rates import Rates
+from dispatcher.routes import ProviderEntry, Routes
 from ops.runtime.bus import Bus
+from ops.runtime.controls import Controls
 from ops.runtime.ledger import Ledger
 from ops.runtime.limits import open_redis
 from tests.integration.dispatcher.endpoint import Endpoint, Gate, running_endpoint
@@ -38,14 +41,14 @@ async def endpoint() -> AsyncIterator[Endpoint]:
         yield endpoint
 
 
-def pacing_over(redis: Redis, rate: float, peers: Peers | None = None) -> Pacing:
-    return Pacing(
-        redis,
-        peers or Peers(),
-        Metrics(CollectorRegistry()),
-        rate=rate,
-        provider_names=dict.fromkeys(Channel, "webhook"),
-    )
+def pacing_over(
+    redis: Redis,
+    rate: float,
+    peers: Peers | None = None,
+    routes: Routes | None = None,
+) -> Pacing:
+    rates = Rates(Controls(Bus()), rate, routes)
+    return Pacing(redis, peers or Peers(), Metrics(CollectorRegistry()), rates)
 
 
 async def test_a_bucket_is_shared_by_all_who_take_from_it(redis: Redis) -> None:
@@ -79,16 +82,28 @@ async def test_no_limit_asks_nobody() -> None:
 
 async def test_a_throttled_answer_costs_tokens(redis: Redis) -> None:
     pacing = pacing_over(redis, 100)
-    await pacing.charge_for_throttling(Channel.SMS)
+    await pacing.charge_for_throttling(Channel.SMS, "webhook")
     grant = await pacing.take(Channel.SMS, 100)
 
     assert grant.tokens == burst_of(100) - THROTTLED_COSTS
 
 
+async def test_a_limit_of_its_own_pays_for_a_provider_s_throttling(
+    redis: Redis,
+) -> None:
+    routes = Routes(providers={"acme": ProviderEntry(rate=200)})
+    pacing = pacing_over(redis, 100, routes=routes)
+    await pacing.charge_for_throttling(Channel.SMS, "acme")
+
+    assert (await pacing.take(Channel.SMS, 100)).tokens == burst_of(100)
+    assert (await pacing.take_for("acme", 100)).tokens == burst_of(200) - 9
+    assert (await pacing.take_for("other", 100)).tokens == 100
+
+
 async def test_throttling_makes_a_bounded_debt(redis: Redis) -> None:
     pacing = pacing_over(redis, 1)
     for _ in range(100):
-        await pacing.charge_for_throttling(Channel.SMS)
+        await pacing.charge_for_throttling(Channel.SMS, "webhook")
     grant = await pacing.take(Channel.SMS, 1)
 
     assert grant.tokens == 0

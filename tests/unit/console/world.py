@@ -44,7 +44,7 @@ def notification_id(number: int) -> UUID:
     return UUID(f"019ac4c8-5d00-7000-8000-{number:012x}")
 
 
-def reading(lane: Lane = SMS_HIGH, **counters: int) -> LaneReading:
+def reading(lane: Lane = SMS_HIGH, **counters: Any) -> LaneReading:
     return LaneReading(channel=lane.channel, priority=lane.priority, **counters)
 
 
