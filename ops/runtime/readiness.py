@@ -28,10 +28,11 @@ class Readiness:
         """Return "ok", or what is wrong in a few words, for each dependency."""
         async with self._asking:
             if time.monotonic() - self._asked_at >= _REMEMBERED_SECONDS:
+                checks = dict(self._checks)  # another may be added meanwhile
                 answers = await asyncio.gather(
-                    *(_ask_one(check) for check, _ in self._checks.values())
+                    *(_ask_one(check) for check, _ in checks.values())
                 )
-                self._answers = dict(zip(self._checks, answers, strict=True))
+                self._answers = dict(zip(checks, answers, strict=True))
                 self._asked_at = time.monotonic()
         return dict(self._answers)
 
@@ -41,7 +42,7 @@ class Readiness:
         return [
             name
             for name, (_, required) in self._checks.items()
-            if required and answers[name] != "ok"
+            if required and answers.get(name) != "ok"
         ]
 
 

@@ -82,3 +82,24 @@ async def test_a_later_probe_asks_again(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert await ready.missing() == ["postgres"]
     assert await ready.missing() == []
+
+
+async def test_a_dependency_added_while_others_are_asked_counts_as_missing() -> None:
+    readiness = Readiness()
+    asked, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        asked.set()
+        await let_go.wait()
+
+    async def well() -> None:
+        pass
+
+    readiness.depends_on("first", slow)
+    answers = asyncio.create_task(readiness.ask())
+    await asked.wait()
+    readiness.depends_on("second", well)
+    let_go.set()
+
+    assert await answers == {"first": "ok"}
+    assert await readiness.missing() == ["second"]
