@@ -44,8 +44,6 @@ log = structlog.stdlib.get_logger()
 _PUMPS_SHARE = 0.2
 _SENDS_SHARE = 0.6
 _LAST_WORD_SECONDS = 0.5
-#: How often breakers and shares are looked at.
-_WATCH_SECONDS = 0.1
 
 
 class Dispatcher:
@@ -145,7 +143,6 @@ class Dispatcher:
             pump.stir()
 
     async def _watch_providers(self) -> None:
-        await asyncio.sleep(_WATCH_SECONDS)
         await self._breakers.tick()
         for channel, route in self._routes.items():
             route.refresh()

@@ -6,6 +6,7 @@ the first of all dispatchers wins; only what was written and heard takes effect.
 """
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -78,9 +79,18 @@ class HealthPolicy(
 
 
 class Breaker:
-    """One provider as this process knows it; ``now`` is the monotonic clock."""
+    """One provider as this process knows it; ``now`` is the monotonic clock.
 
-    def __init__(self, name: str, instance: str, policy: HealthPolicy) -> None:
+    ``stir`` is called when it is worth asking at once what this wants to become.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        instance: str,
+        policy: HealthPolicy,
+        stir: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
         self.policy = policy
         self.window = Window(policy.window_seconds)
@@ -88,6 +98,8 @@ class Breaker:
         self.condition = BreakerCondition.CLOSED
         self.order: BreakerOverride | None = None
         self._instance = instance
+        self._stir = stir
+        self._failed_lately = 0
         self._state: BreakerState | None = None
         self._until = math.inf
         self._probe_out = False
@@ -156,8 +168,12 @@ class Breaker:
         """Take note of a send that ended; stragglers of a closed time say nothing new."""
         if self.condition is BreakerCondition.CLOSED:
             self.window.add(now, duration, failed=failed, slow=slow)
+            self._failed_lately += failed
+            if failed and 2 * self._failed_lately >= self.policy.minimum_sends:
+                self._stir()
         elif probe and self._probe_out:
             self._verdict = failed
+            self._stir()
 
     def heard(self, state: BreakerState, revision: int, now: float) -> bool:
         """Become what the dispatchers agreed on; False when it was known."""
@@ -175,6 +191,7 @@ class Breaker:
 
     def wanted(self, now: float, at: datetime, elsewhere: Tally) -> BreakerState | None:
         """Return what this should become now; ``elsewhere`` counts for other dispatchers."""
+        self._failed_lately = 0
         order = self.order
         obeyed = self._state.obeyed if self._state else None
         if order is not None and order.at != obeyed:

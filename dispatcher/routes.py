@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,9 @@ BUNDLED = Path(__file__).with_name("routes.toml")
 
 #: A token of a subject, a label of a metric, and the middle of a variable's name.
 _Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+
+_T = TypeVar("_T")
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,12 +42,12 @@ class _Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     providers: Annotated[tuple[Leg, ...], Meta(min_length=1)]
 
 
-class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Routes(msgspec.Struct, frozen=True, kw_only=True):
     """The file."""
 
     health: HealthPolicy = HealthPolicy()
-    providers: dict[str, ProviderEntry] = {}
-    channels: dict[Channel, _Channel] = {}
+    providers: Mapping[str, ProviderEntry] = {}
+    channels: Mapping[Channel, _Channel] = {}
 
     def legs(self, default: str) -> Mapping[Channel, tuple[Leg, ...]]:
         """Return the providers of every channel; ``default`` carries what has no route.
@@ -81,7 +84,7 @@ def load(path: Path, default: str) -> Routes:
     Raises ``RoutesInvalid`` with the file and the key that is wrong.
     """
     try:
-        routes = msgspec.convert(tomllib.loads(path.read_text()), Routes)
+        routes = _read(tomllib.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise RoutesInvalid(f"{path}: {error}") from error
     for channel, route in routes.channels.items():
@@ -95,6 +98,35 @@ def load(path: Path, default: str) -> Routes:
     if len(routes.channels) < len(Channel):
         _check(routes, default, None, "TOCSIN_DISPATCHER_PROVIDER")
     return routes
+
+
+def _read(tables: dict[str, Any]) -> Routes:
+    if unknown := tables.keys() - set(Routes.__struct_fields__):
+        raise ValueError(f"there is no table '{min(unknown)}'")
+    channels = _convert(tables.get("channels", {}), dict[str, Any], "channels")
+    if unknown := channels.keys() - set(Channel):
+        raise ValueError(f"channels: no channel is called '{min(unknown)}'")
+    providers = _convert(tables.get("providers", {}), dict[str, Any], "providers")
+    return Routes(
+        health=_convert(tables.get("health", {}), HealthPolicy, "health"),
+        providers={
+            name: _convert(table, ProviderEntry, f"providers.{name}")
+            for name, table in providers.items()
+        },
+        channels={
+            Channel(name): _convert(table, _Channel, f"channels.{name}")
+            for name, table in channels.items()
+        },
+    )
+
+
+def _convert(table: object, kind: type[_T], key: str) -> _T:
+    """Convert one table; a mistake is named by its key from the top of the file."""
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        raise ValueError(f"{key}{where.rstrip('`')}: {what}") from error
 
 
 def _check(routes: Routes, name: str, channel: Channel | None, key: str) -> None:

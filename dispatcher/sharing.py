@@ -28,6 +28,7 @@ from ops.runtime.controls import Controls
 
 log = structlog.stdlib.get_logger()
 
+_PERIOD_SECONDS = 0.1
 _EXPECTED_HEADER = "Nats-Expected-Last-Subject-Sequence"
 _decode = msgspec.json.Decoder(BreakerState).decode
 
@@ -55,6 +56,7 @@ class Breakers:
         self._health: dict[str, float] = {}
         self._last_heard: dict[str, tuple[BreakerState, int]] = {}
         self._ticked_at = time.monotonic()
+        self._stirred = asyncio.Event()
         self._on_change: list[Callable[[], None]] = []
         self._watch = BucketWatch(bus, BREAKERS, self._hear)
         controls.on_change(self._hear_orders)
@@ -75,7 +77,7 @@ class Breakers:
             self._show(breaker)
 
     def _made(self, name: str) -> Breaker:
-        breaker = Breaker(name, self._instance, self._policy)
+        breaker = Breaker(name, self._instance, self._policy, self._stirred.set)
         self._metrics.provider_used(name)
         breaker.order = self._controls.breaker(name)
         if name in self._last_heard:
@@ -97,7 +99,13 @@ class Breakers:
         await self._watch.run(stopping)
 
     async def tick(self) -> None:
-        """Write what breakers want to become, and let health return."""
+        """After a moment, write what breakers want to become, and let health return."""
+        try:
+            async with asyncio.timeout(_PERIOD_SECONDS):
+                await self._stirred.wait()
+        except TimeoutError:
+            pass
+        self._stirred.clear()
         now = time.monotonic()
         elapsed, self._ticked_at = now - self._ticked_at, now
         for breaker in self._breakers.values():

@@ -1,0 +1,161 @@
+"""Dispatchers obey operators within a second, and what waits for them waits free of charge."""
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest_asyncio
+from nats.js.api import ConsumerInfo
+
+from contracts import controls, topology
+from contracts.channels import Channel, Lane, Priority
+from contracts.controls import BreakerOrder, BreakerOverride, Pause, RateLimit
+from contracts.settings import MeshSettings
+from contracts.topology import NOTIFY
+from ops.runtime.bus import Bus
+from ops.runtime.controls import clear_control, set_control
+from ops.runtime.ledger import Ledger
+from tests.integration.dispatcher.endpoint import Endpoint, running_endpoint
+from tests.integration.dispatcher.running import (
+    Running,
+    dispatcher_settings,
+    have_status,
+    row_of,
+    running_dispatcher,
+)
+from tests.integration.factories import seed_notifications
+from tests.waiting import until
+
+SMS_LOW = controls.pause_key(Channel.SMS, Priority.LOW)
+SMS = controls.pause_key(Channel.SMS)
+
+
+def pause() -> Pause:
+    return Pause(by="me", at=datetime.now(UTC))
+
+
+@pytest_asyncio.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with running_endpoint() as endpoint:
+        yield endpoint
+
+
+async def consumer(bus: Bus, priority: Priority = Priority.NORMAL) -> ConsumerInfo:
+    name = topology.lane_consumer(Lane(Channel.SMS, priority)).name
+    info: ConsumerInfo = await bus.js.consumer_info(NOTIFY.name, name)
+    return info
+
+
+async def is_pulled(bus: Bus, priority: Priority, dispatchers: int = 1) -> bool:
+    return (await consumer(bus, priority)).num_waiting == dispatchers
+
+
+def shows_paused(dispatcher: Running, priority: Priority, value: int = 1) -> bool:
+    registry = dispatcher.service.registry
+    labels = {"channel": "sms", "priority": priority}
+    return registry.get_sample_value("tocsin_lane_paused", labels) == value
+
+
+async def test_a_paused_lane_waits_free_of_charge_while_the_others_move(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    ours = dispatcher_settings(settings, endpoint.url)
+    async with running_dispatcher(ours) as one, running_dispatcher(ours, "two"):
+        await until(lambda: is_pulled(bus, Priority.LOW, 2))
+        begun = time.monotonic()
+        await set_control(bus, SMS_LOW, pause())
+        await until(lambda: is_pulled(bus, Priority.LOW, 0))
+        assert time.monotonic() - begun < 1
+        held = await seed_notifications(ledger, bus, 5, priority=Priority.LOW)
+        moving = await seed_notifications(ledger, bus, 5)
+        await until(lambda: have_status(ledger, moving, "delivered"))
+        info = await consumer(bus, Priority.LOW)
+        rows = [await row_of(ledger, id_) for id_ in held]
+        assert {(r["status"], r["attempts"], r["sequence"]) for r in rows} == {
+            ("queued", 0, 2)
+        }
+        assert (info.num_pending, info.num_ack_pending) == (5, 0)
+        assert info.delivered is not None
+        assert info.delivered.consumer_seq == 0
+        assert shows_paused(one, Priority.LOW)
+        assert shows_paused(one, Priority.HIGH, 0)
+        await one.service.readiness.ask()
+        assert not await one.service.readiness.missing()
+        begun = time.monotonic()
+        await clear_control(bus, SMS_LOW)
+        await until(lambda: have_status(ledger, held, "delivered"))
+        assert time.monotonic() - begun < 2
+
+
+async def test_a_paused_channel_pulls_none_of_its_lanes(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    await set_control(bus, SMS, pause())
+    ids = await seed_notifications(ledger, bus, 3)
+    other = await seed_notifications(ledger, bus, 3, channel=Channel.EMAIL)
+    ours = dispatcher_settings(settings, endpoint.url)
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: shows_paused(dispatcher, Priority.NORMAL))
+        await until(lambda: have_status(ledger, other, "delivered"))
+        await until(lambda: is_pulled(bus, Priority.NORMAL, 0))
+        before = len(endpoint.received)
+        more = await seed_notifications(ledger, bus, 3)
+        again = await seed_notifications(ledger, bus, 3, channel=Channel.EMAIL)
+        await until(lambda: have_status(ledger, again, "delivered"))
+        assert len(endpoint.received) == before + 3
+        assert await have_status(ledger, more, "queued")
+        await clear_control(bus, SMS)
+        await until(lambda: have_status(ledger, [*ids, *more], "delivered"))
+
+
+async def test_a_limit_changes_on_all_dispatchers_within_a_second(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    key = controls.channel_rate_key(Channel.SMS)
+    await seed_notifications(ledger, bus, 300)
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_channel_rate=5)
+
+    async def limit(per_second: float) -> None:
+        at = datetime.now(UTC)
+        await set_control(bus, key, RateLimit(by="me", at=at, per_second=per_second))
+
+    async with running_dispatcher(ours), running_dispatcher(ours, "two"):
+        await until(lambda: len(endpoint.received) >= 3)
+        await limit(100)
+        begun = time.monotonic()
+        await until(lambda: len(endpoint.received) >= 60)
+        assert 0.3 < time.monotonic() - begun < 1.6
+        await limit(0)
+        begun = time.monotonic()
+        await until(lambda: len(endpoint.received) == 300)
+        assert time.monotonic() - begun < 1.2
+
+
+async def test_a_provider_held_open_gets_nothing_until_it_is_let_go(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    key = controls.breaker_key("webhook")
+    at = datetime.now(UTC)
+    await set_control(
+        bus, key, BreakerOverride(by="me", at=at, order=BreakerOrder.OPEN)
+    )
+    ours = dispatcher_settings(settings, endpoint.url)
+    async with running_dispatcher(ours) as dispatcher:
+        registry = dispatcher.service.registry
+
+        def state() -> float | None:
+            labels = {"provider": "webhook"}
+            return registry.get_sample_value("tocsin_breaker_state", labels)
+
+        await until(lambda: state() == 2)
+        await until(lambda: is_pulled(bus, Priority.NORMAL, 0))
+        ids = await seed_notifications(ledger, bus, 5)
+        [reading] = (await dispatcher.service.heartbeat.state()).providers
+        assert (reading.name, reading.breaker, reading.forced) == (
+            *("webhook", "open", True),
+        )
+        assert (await consumer(bus)).num_pending == 5
+        await clear_control(bus, key)
+        await until(lambda: have_status(ledger, ids, "delivered"))
+        assert state() == 0
+    assert {(await row_of(ledger, id_))["attempts"] for id_ in ids} == {1}
