@@ -171,6 +171,22 @@ async def test_waiting_for_a_token_costs_neither_attempt_nor_delivery(
     assert elapsed > (30 - burst_of(20)) / 20 - 0.2
 
 
+async def test_two_dispatchers_send_together_what_one_may(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_channel_rate=100)
+    await seed_notifications(ledger, bus, 1000)
+    async with running_dispatcher(ours), running_dispatcher(ours, "two"):
+        await until(lambda: len(endpoint.received) >= 50)
+        begun, before = time.monotonic(), len(endpoint.received)
+        await until(lambda: time.monotonic() - begun >= 8, timeout_seconds=10)
+        rate = (len(endpoint.received) - before) / (time.monotonic() - begun)
+
+    assert rate <= 103
+    # Both may stall for longer than a burst where many tests run beside this one.
+    assert rate >= 90
+
+
 async def test_urgent_notifications_overtake_and_the_others_still_move(
     ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
 ) -> None:

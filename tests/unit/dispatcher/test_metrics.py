@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
+from contracts.breakers import BreakerCondition
 from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.outcomes import OutcomeClass
@@ -28,10 +29,33 @@ def test_every_label_set_is_there_at_zero() -> None:
         for reason in UNCLAIMED:
             assert value("tocsin_unclaimed_total", channel=channel, reason=reason) == 0
     assert value("tocsin_pacing_shared") == 1
+    assert value("tocsin_lane_paused", channel="sms", priority="high") == 0
+
+
+def test_a_provider_s_numbers_are_there_once_it_is_used() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.provider_used("acme")
+    metrics.breaker_is("acme", BreakerCondition.HALF_OPEN)
+    metrics.shares_are(Channel.SMS, {"acme": 0.25, "other": 0.75})
+    metrics.shares_are(Channel.SMS, {"acme": 1.0})
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"provider": "acme", **labels})
+
+    assert value("tocsin_provider_attempts_total", outcome="delivered") == 0
+    assert value("tocsin_breaker_changes_total", condition="open") == 0
+    assert value("tocsin_breaker_state") == 1
+    assert value("tocsin_route_share_ratio", channel="sms") == 1
+    other = value("tocsin_route_share_ratio", channel="sms", provider="other")
+    assert other is None
+    metrics.provider_left("acme")
+    assert value("tocsin_breaker_state") is None
 
 
 def test_the_heartbeat_counts_what_the_metrics_count() -> None:
     metrics = Metrics(CollectorRegistry())
+    metrics.lanes_paused(LANE.channel, {LANE.priority})
     metrics.claimed({LANE: 3})
     metrics.attempt_finished(LANE, OutcomeClass.DELIVERED, 0.1)
     metrics.attempt_finished(LANE, OutcomeClass.TRANSIENT, 0.1)
@@ -43,4 +67,7 @@ def test_the_heartbeat_counts_what_the_metrics_count() -> None:
     assert len(metrics.lane_readings()) == len(LANES)
     [reading] = [r for r in metrics.lane_readings() if r.attempts]
     assert (reading.channel, reading.priority, reading.in_flight) == (*LANE, 1)
+    assert (
+        [r.paused for r in metrics.lane_readings()].count(True) == reading.paused == 1
+    )
     assert (reading.delivered, reading.retried, reading.failed) == (1, 1, 0)
