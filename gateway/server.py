@@ -11,6 +11,7 @@ from hypercorn.typing import ASGIFramework
 _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 75.0
 _HEADERS_AT_MOST_BYTES = 32 << 10
+_SOCKET_MESSAGE_AT_MOST_BYTES = 4 << 10
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,6 +49,7 @@ async def serve(
     config.keep_alive_timeout = _KEEP_ALIVE_SECONDS
     config.keep_alive_max_requests = 1 << 31
     config.h11_max_incomplete_size = _HEADERS_AT_MOST_BYTES
+    config.websocket_max_message_size = _SOCKET_MESSAGE_AT_MOST_BYTES
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
