@@ -20,7 +20,7 @@ from gateway.routes.batches import Batches
 from gateway.routes.health import Probes
 from gateway.routes.notifications import Notifications
 from gateway.routing import RouteName
-from gateway.server import listen, serve
+from gateway.server import listen, raise_file_limit, serve
 from gateway.settings import GatewaySettings
 from gateway.store import Store
 from ops.runtime.heartbeat import Readings
@@ -174,5 +174,6 @@ async def run(settings: GatewaySettings, service: Service) -> None:
         service.stop.fail(f"cannot listen on {where}: {error.strerror or error}")
         return
     host, port = listener.getsockname()[:2]
-    log.info("gateway.listening", host=host, port=port)
+    files = raise_file_limit()
+    log.info("gateway.listening", host=host, port=port, files_at_most=files)
     await Gateway(settings, service).run(listener)

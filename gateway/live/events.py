@@ -56,9 +56,7 @@ class EventStream:
         self, keep_alive_seconds: float, still_allowed: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[bytes, None]:
         """Yield events, and comments while there are none."""
-        following = asyncio.ensure_future(
-            self.watches.follow(self._ids, after=self._after)
-        )
+        following = self.watches.follow(self._ids, after=self._after)
         try:
             yield _RETRY
             readings = await following
@@ -79,6 +77,7 @@ class EventStream:
         except UNAVAILABLE:
             return
         finally:
+            following.cancel()
             self.watches.close()
 
     async def _wait(self, at_most_seconds: float) -> bool:

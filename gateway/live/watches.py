@@ -253,9 +253,9 @@ class Watches:
         answered: "asyncio.Future[dict[UUID, Reading]]",
         done: "asyncio.Future[dict[UUID, Reading]]",
     ) -> None:
+        error = answered.exception()
         if done.cancelled():
             return
-        error = answered.exception()
         if error is not None:
             self._give_up(question, reason)
             done.set_exception(error)

@@ -76,6 +76,7 @@ class WebSocket:
         self._waiting_bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._is_gone = False
         self._asked = asyncio.Semaphore(_ASKED_AT_MOST)
         self.watches = watches(self._tell)
 
@@ -89,6 +90,7 @@ class WebSocket:
                 elif event["type"] == "websocket.disconnect":
                     return
         finally:
+            self._is_gone = True
             self.watches.close()
             for task in (self._writing, self._leaving):
                 if task is not None:
@@ -194,7 +196,7 @@ class WebSocket:
         self._put(text_frame(_encode(error)))
 
     def _put(self, frame: bytes) -> None:
-        if self._leaving is not None:
+        if self._is_gone or self._leaving is not None:
             return
         if self._waiting_bytes + len(frame) > self._queue_bytes:
             self._drop()

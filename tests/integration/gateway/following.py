@@ -143,7 +143,7 @@ class Events:
 
     async def block(self) -> str | None:
         """Return the next event or comment, or None when the stream has ended."""
-        lines = []
+        lines: list[str] = []
         while line := (await self.response.content.readline()).decode():
             if line == "\n":
                 return "".join(lines)
