@@ -37,6 +37,11 @@ def status_of_notification(notification_id: UUID, tenant: str = "*") -> str:
     return f"status.{tenant}.*.*.{notification_id}"
 
 
+def status_of_kind(tenant: str, channel: Channel | None, new: Status | None) -> str:
+    """Match a tenant's status events of one channel or status; None stands for any."""
+    return f"status.{tenant}.{channel or '*'}.{new or '*'}.*"
+
+
 def dead_letter(lane: Lane) -> str:
     """Carry the dead letters of one lane."""
     return f"dlq.{lane.channel}.{lane.priority}"

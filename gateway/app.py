@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from functools import partial
 
 import structlog
 
@@ -10,6 +11,8 @@ from gateway.auth import Authenticate, Keyring, let_everyone_in
 from gateway.door import Door
 from gateway.front import Front
 from gateway.intake import Intake
+from gateway.live import live
+from gateway.live.live import Live
 from gateway.metrics import Metrics
 from gateway.publishing import Publishing
 from gateway.rest import build_app
@@ -17,7 +20,7 @@ from gateway.routes.batches import Batches
 from gateway.routes.health import Probes
 from gateway.routes.notifications import Notifications
 from gateway.routing import RouteName
-from gateway.server import listen, serve
+from gateway.server import listen, raise_file_limit, serve
 from gateway.settings import GatewaySettings
 from gateway.store import Store
 from ops.runtime.heartbeat import Readings
@@ -73,16 +76,22 @@ class Gateway:
             self._metrics,
             idempotency_hours=settings.gateway_idempotency_hours,
         )
-        door = Door(self._authenticate(), self._metrics)
+        authenticate = self._authenticate()
+        door = Door(authenticate, self._metrics)
+        self._live = Live(
+            settings, service.bus, self._store, authenticate, service.registry
+        )
         routes = [
             *Notifications(acceptance, self._store).routes(),
             *Batches(acceptance, self._store).routes(),
+            *self._live.routes(),
             *Probes(service.readiness, service.registry).routes(),
         ]
         self.front = Front(
             door,
             build_app(door, routes),
             direct=[route for route in routes if route.name in direct],
+            sockets={live.PATH: partial(self._live.serve_socket, door)},
         )
 
     def _authenticate(self) -> Authenticate:
@@ -99,6 +108,10 @@ class Gateway:
                 "accepted_notifications_total": self._metrics.total_accepted,
                 "intake_depth_notifications": self._intake.depth,
                 "publish_depth_notifications": self._publishing.depth,
+                "live_clients": self._live.metrics.clients,
+                "live_subscriptions": self._live.metrics.subscriptions,
+                "live_frames_total": self._live.metrics.total_frames,
+                "live_slow_clients_total": self._live.metrics.total_slow,
             }
         )
 
@@ -113,7 +126,10 @@ class Gateway:
         sweeping = asyncio.create_task(
             self._publishing.sweep(self._service.stopping), name="outbox.sweep"
         )
-        tasks = (committing, publishing, sweeping)
+        living = asyncio.create_task(
+            self._live.run(self._service.stopping), name="live"
+        )
+        tasks = (committing, publishing, sweeping, living)
         for task in tasks:
             task.add_done_callback(self._ended)
         drain_seconds = self._settings.drain_seconds
@@ -158,5 +174,6 @@ async def run(settings: GatewaySettings, service: Service) -> None:
         service.stop.fail(f"cannot listen on {where}: {error.strerror or error}")
         return
     host, port = listener.getsockname()[:2]
-    log.info("gateway.listening", host=host, port=port)
+    files = raise_file_limit()
+    log.info("gateway.listening", host=host, port=port, files_at_most=files)
     await Gateway(settings, service).run(listener)

@@ -49,11 +49,17 @@ def response_headers(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
     correlation_id = answer.correlation_id or call.correlation_id
     return [
         (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(answer.body)),
+        *_content_length(answer),
         (CORRELATION_HEADER, correlation_id.encode()),
         *answer.headers,
         *_SECURITY_HEADERS,
     ]
+
+
+def _content_length(answer: Answer) -> list[tuple[bytes, bytes]]:
+    if answer.stream is not None:
+        return []
+    return [(b"content-length", b"%d" % len(answer.body))]
 
 
 class Door:

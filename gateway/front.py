@@ -5,7 +5,7 @@ Quart does for a request, which costs half as much again. So their calls go from
 the server straight to the door. Handlers and door are the same either way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hypercorn.typing import (
     ASGIFramework,
@@ -23,13 +23,21 @@ from gateway.upload import Patience, Upload
 
 
 class Front:
-    """Sends each request to the door, directly or by way of Quart."""
+    """Sends each request to the door, directly or by way of Quart.
+
+    WebSockets at the paths of ``sockets`` go to their applications.
+    """
 
     def __init__(
-        self, door: Door, quart: ASGIFramework, direct: Iterable[Route]
+        self,
+        door: Door,
+        quart: ASGIFramework,
+        direct: Iterable[Route],
+        sockets: Mapping[str, ASGIFramework],
     ) -> None:
         self._door = door
         self._quart = quart
+        self._sockets = sockets
         self._direct = {(route.method, route.path): route for route in direct}
         self.patience = Patience()
 
@@ -37,6 +45,10 @@ class Front:
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         """Serve one scope."""
+        if scope["type"] == "websocket":
+            app = self._sockets.get(scope["path"], self._quart)
+            await app(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._quart(scope, receive, send)
             return

@@ -38,6 +38,7 @@ class LeftBecause(StrEnum):
 class StatusClass(StrEnum):
     """The first digit of a status code."""
 
+    INFORMATION = "1xx"
     SUCCESS = "2xx"
     REDIRECTION = "3xx"
     CLIENT_ERROR = "4xx"
@@ -45,6 +46,7 @@ class StatusClass(StrEnum):
 
 
 _CLASS_OF = {
+    1: StatusClass.INFORMATION,
     2: StatusClass.SUCCESS,
     3: StatusClass.REDIRECTION,
     4: StatusClass.CLIENT_ERROR,

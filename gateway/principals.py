@@ -13,12 +13,13 @@ class Permission(StrEnum):
 
     SEND = "send"  #: create
     READ = "read"  #: look at what one knows the id of
+    LIST = "list"  #: look for what one does not know the id of
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SENDER: frozenset({Permission.SEND, Permission.READ}),
-    Role.READER: frozenset({Permission.READ}),
-    Role.OPERATOR: frozenset({Permission.SEND, Permission.READ}),
+    Role.READER: frozenset({Permission.READ, Permission.LIST}),
+    Role.OPERATOR: frozenset({Permission.SEND, Permission.READ, Permission.LIST}),
     Role.ADMIN: frozenset(Permission),
 }
 
@@ -30,9 +31,13 @@ class Principal:
     tenant: str
     role: Role
 
+    def may(self, permission: Permission) -> bool:
+        """Say whether the caller's role allows it."""
+        return permission in PERMISSIONS[self.role]
+
     def must(self, permission: Permission) -> None:
         """Raise ``forbidden`` when the caller's role does not allow it."""
-        if permission not in PERMISSIONS[self.role]:
+        if not self.may(permission):
             raise Refusal(
                 ProblemType.FORBIDDEN,
                 f"a key with the role {self.role} may not do this",

@@ -86,10 +86,12 @@ async def _read_nothing(_at_most_bytes: int) -> bytes:
 
 def _response(call: Call, answer: Answer) -> Response:
     response = Response(
-        answer.body,
+        answer.body if answer.stream is None else answer.stream,
         status=answer.status,
         content_type=answer.content_type.decode(),
     )
+    if answer.stream is not None:
+        response.timeout = None
     for name, value in response_headers(call, answer):
         response.headers[name.decode()] = value.decode("latin-1")
     return response

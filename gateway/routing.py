@@ -4,7 +4,7 @@ A handler knows neither Quart nor ASGI: it takes a ``Call`` and returns an ``Ans
 the same one serves every door of the gateway.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,6 +22,9 @@ class RouteName(StrEnum):
     GET_TRACE = "get_trace"
     CREATE_BATCH = "create_batch"
     GET_BATCH = "get_batch"
+    FOLLOW_NOTIFICATIONS = "follow_notifications"
+    GET_EVENTS = "get_events"
+    GET_BATCH_EVENTS = "get_batch_events"
     LIVE = "live"
     READY = "ready"
     METRICS = "metrics"
@@ -49,6 +52,8 @@ class Answer:
     content_type: bytes = JSON
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     correlation_id: str | None = None  #: the resource's, when it has one of its own
+    stream: AsyncGenerator[bytes, None] | None = None
+    """What follows the body for as long as there is something to say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The HTTP server: one socket, HTTP/1.1 and h2c."""
 
 import logging
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +12,14 @@ from hypercorn.typing import ASGIFramework
 _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 75.0
 _HEADERS_AT_MOST_BYTES = 32 << 10
+_SOCKET_MESSAGE_AT_MOST_BYTES = 64 << 10
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may, and return how many that is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,6 +57,7 @@ async def serve(
     config.keep_alive_timeout = _KEEP_ALIVE_SECONDS
     config.keep_alive_max_requests = 1 << 31
     config.h11_max_incomplete_size = _HEADERS_AT_MOST_BYTES
+    config.websocket_max_message_size = _SOCKET_MESSAGE_AT_MOST_BYTES
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")

@@ -39,6 +39,16 @@ class GatewaySettings(MeshSettings):
     gateway_publish_backlog: Annotated[int, Field(ge=1000)] = 20_000
     """Committed notifications that may wait here for the bus; past that, and whenever the
     bus is away, they are left to the scheduler."""
+    gateway_live_clients: Annotated[int, Field(ge=1)] = 20_000
+    """WebSockets and event streams that may be open at once; past that, clients get 503."""
+    gateway_live_queue_bytes: Annotated[int, Field(ge=256 << 10)] = 1 << 20
+    """What may wait for a client of a WebSocket or an event stream; one that is further
+    behind is disconnected."""
+    gateway_live_subscriptions: Annotated[int, Field(ge=1)] = 10_000
+    """Notifications that one WebSocket may follow; a batch counts its members."""
+    gateway_live_ping_seconds: Annotated[float, Field(ge=0.05, le=300)] = 20.0
+    """How often open WebSockets and event streams hear that the gateway lives, and how
+    long they may outlive their key."""
 
     @field_validator("gateway_require_keys")
     @classmethod

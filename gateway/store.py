@@ -17,7 +17,13 @@ import msgspec
 from contracts.keys import Role
 from contracts.lifecycle import Status
 from gateway.submissions import NewBatch, NewNotification, Reservation, Submission
-from gateway.views import BatchView, NotificationView, Trace, TraceEntry
+from gateway.views import (
+    BatchView,
+    NotificationView,
+    StatusView,
+    Trace,
+    TraceEntry,
+)
 from ops.runtime import ledger as runtime_ledger
 from ops.runtime.ledger import Ledger
 from ops.runtime.sql import Statements
@@ -154,6 +160,26 @@ class TenantStore:
             entries=[_trace_entry(row) for row in rows if row["id"] is not None],
         )
 
+    async def member_ids(self, batch_id: UUID) -> list[UUID] | None:
+        """Return the ids of a batch in their order, or None when the tenant has none."""
+        batches = await self._fetch(SQL.find_batch, batch_id)
+        if not batches:
+            return None
+        rows = await self._fetch(SQL.find_member_ids, batch_id, batches[0]["last_id"])
+        return [row["id"] for row in rows]
+
+    async def standings(self, ids: Sequence[UUID]) -> list[StatusView]:
+        """Return where notifications stand; what the tenant does not have is left out."""
+        rows = await self._fetch(SQL.find_standings, ids)
+        return [_status(row) for row in rows]
+
+    async def changes_after(
+        self, ids: Sequence[UUID], sequences: Sequence[int]
+    ) -> list[StatusView]:
+        """Return every later change of status of each notification, oldest first."""
+        rows = await self._fetch(SQL.find_changes_after, ids, sequences)
+        return [_status(row) for row in rows]
+
     async def answer(self, endpoint: str, key: str) -> StoredAnswer | None:
         """Return what an idempotency key of this tenant has been answered."""
         rows = await self._fetch(SQL.find_answer, endpoint, key)
@@ -173,6 +199,10 @@ def _notification(row: asyncpg.Record) -> NotificationView:
     if (metadata := fields["metadata"]) is not None:
         fields["metadata"] = msgspec.Raw(metadata.encode())
     return NotificationView(**fields)
+
+
+def _status(row: asyncpg.Record) -> StatusView:
+    return StatusView(**{**row, "status": Status(row["status"])})
 
 
 def _trace_entry(row: asyncpg.Record) -> TraceEntry:

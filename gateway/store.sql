@@ -98,6 +98,35 @@ SELECT id, channel, recipient, content, status, priority, attempts, max_attempts
  WHERE tenant = $1 AND id > $2 AND id <= $3 AND batch_id = $2
  ORDER BY id
 
+-- find_member_ids --
+SELECT id FROM notification
+ WHERE tenant = $1 AND id > $2 AND id <= $3 AND batch_id = $2
+ ORDER BY id
+
+-- find_standings --
+-- Where notifications stand now.
+SELECT id AS notification_id, status, batch_id, attempts, updated_at AS at, sequence
+  FROM notification
+ WHERE tenant = $1 AND id = ANY($2::uuid[])
+
+-- find_changes_after --
+-- The changes of status that each notification has been through since a sequence. One that was
+-- queued again after its dispatcher died changed its status too; a spared attempt is not counted.
+SELECT n.id AS notification_id,
+       CASE e.event WHEN 'requeued' THEN 'queued' ELSE e.event END AS status,
+       n.batch_id,
+       CASE WHEN e.sequence = n.sequence THEN n.attempts
+            WHEN e.event = 'queued' AND e.details ? 'attempt' THEN (e.details ->> 'attempt')::integer - 1
+            ELSE COALESCE((e.details ->> 'attempt')::integer, 0) END AS attempts,
+       uuid_extract_timestamp(e.id) AS at,
+       e.sequence
+  FROM unnest($2::uuid[], $3::integer[]) AS seen (id, sequence)
+  JOIN notification n ON n.id = seen.id AND n.id = ANY($2) AND n.tenant = $1
+  JOIN notification_event e ON e.notification_id = n.id AND e.notification_id = ANY($2)
+   AND e.sequence > seen.sequence
+ WHERE e.event NOT IN ('created', 'requeued') OR e.event = 'requeued' AND e.details ->> 'was' = 'processing'
+ ORDER BY e.sequence
+
 -- find_trace --
 -- Oldest first; one line without an event stands for a notification without a trace.
 SELECT n.correlation_id, e.id, e.event, e.details, uuid_extract_timestamp(e.id) AS created_at

@@ -87,6 +87,17 @@ class BatchView(BatchAccepted, kw_only=True):
     notifications: list[NotificationView]
 
 
+class StatusView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """One change of a notification, or where it stands, as those who follow it see it."""
+
+    notification_id: UUID
+    status: Status
+    batch_id: UUID | None = None
+    attempts: int
+    at: datetime
+    sequence: int
+
+
 class TraceEntry(msgspec.Struct, kw_only=True, gc=False):
     """One line of a trace."""
 

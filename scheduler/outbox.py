@@ -15,7 +15,8 @@ class Outbox:
     """Takes the oldest late groups, a few a step.
 
     Whoever made a group may be confirming it this very moment: the message ids are the same,
-    so the bus stores each queueing once whoever comes first.
+    so the bus stores each queueing once whoever comes first. What was told of it already is
+    told again, with the same sequence.
     """
 
     def __init__(
@@ -34,13 +35,15 @@ class Outbox:
     async def step(self) -> float | None:
         """Publish what is late; at once again when there may be more."""
         late = await self._store.late_groups(self._late_seconds, _GROUPS_AT_ONCE)
-        if not late.ids:
+        group = late.group
+        if not group.ids:
             return None
-        await self._publisher.queue_late(late)
-        self._metrics.republished(len(late.ids), len(late.queueings))
+        await self._publisher.announce(late.changes)
+        await self._publisher.queue_late(group)
+        self._metrics.republished(len(group.ids), len(group.queueings))
         log.info(
             "outbox.republished",
-            groups=len(late.ids),
-            notifications=len(late.queueings),
+            groups=len(group.ids),
+            notifications=len(group.queueings),
         )
-        return 0 if len(late.ids) == _GROUPS_AT_ONCE else None
+        return 0 if len(group.ids) == _GROUPS_AT_ONCE else None

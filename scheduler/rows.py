@@ -38,6 +38,13 @@ class Group(NamedTuple):
     queueings: list[Queueing]
 
 
+class Late(NamedTuple):
+    """What is left of groups that nobody confirmed."""
+
+    group: Group
+    changes: list[StatusChanged]  #: that may never have been told
+
+
 class Released(NamedTuple):
     """One page of what was due; its change is committed."""
 

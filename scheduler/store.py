@@ -16,6 +16,7 @@ from ops.runtime.sql import Statements
 from scheduler.rows import (
     Backlog,
     Group,
+    Late,
     Letter,
     OnBus,
     Queueing,
@@ -60,15 +61,16 @@ class Store:
         seconds: float | None = await self._value(STATEMENTS.next_due)
         return seconds
 
-    async def late_groups(self, older_than_seconds: float, limit: int) -> Group:
+    async def late_groups(self, older_than_seconds: float, limit: int) -> Late:
         """Return what is left to publish of the oldest unconfirmed groups, as one."""
         found = await self._ledger.fetch(
             STATEMENTS.late_groups, older_than_seconds, limit
         )
         ids = sorted({id_ for row in found for id_ in row["notification_ids"]})
         rows = await self._ledger.fetch(STATEMENTS.unclaimed, ids) if ids else []
-        return Group(
-            [row["id"] for row in found], ids, [_queueing(row) for row in rows]
+        return Late(
+            Group([row["id"] for row in found], ids, [_queueing(row) for row in rows]),
+            [_change(row) for row in rows if row["status"] == Status.QUEUED],
         )
 
     async def confirm(self, group: Group) -> None:

@@ -45,7 +45,9 @@ SELECT id, notification_ids FROM outbox_group
 
 -- unclaimed --
 -- A row that changed after it was queued has been claimed since, so the bus had it.
-SELECT id, channel, priority, sequence, correlation_id, traceparent FROM notification
+SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, correlation_id,
+       traceparent, batch_id, failure_class, provider
+  FROM notification
  WHERE id = ANY ($1) AND queued_at IS NOT NULL
    AND (status = 'queued' OR (status = 'retrying' AND updated_at <= queued_at))
 

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import msgspec
 import uvloop
 
 from ops.bench.figures import Figure, table
-from ops.bench.runs import Bench, Plan
+from ops.bench.runs import Bench, Part, Plan
 from ops.embedded.errors import EmbeddedError
 
 
@@ -30,8 +31,18 @@ from ops.embedded.errors import EmbeddedError
     show_envvar=True,
     help="How many queued notifications are drained (rounded to thousands).",
 )
+@click.option(
+    "--only",
+    "parts",
+    type=click.Choice([str(part) for part in Part]),
+    multiple=True,
+    default=[str(part) for part in Part],
+    envvar="TOCSIN_BENCH_ONLY",
+    show_envvar=True,
+    help="What to measure; may be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def main(seconds: float, drain: int, as_json: bool) -> None:
+def main(seconds: float, drain: int, parts: tuple[str, ...], as_json: bool) -> None:
     """Measure this machine: real NATS, Postgres and Valkey, real services, one process each.
 
     Every figure stands beside a floor from the same run: the same servers doing the bare
@@ -41,7 +52,7 @@ def main(seconds: float, drain: int, as_json: bool) -> None:
     plan = Plan(seconds=seconds, drain=drain // 1000 * 1000)
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
         try:
-            figures = uvloop.run(_measure(Path(folder), plan))
+            figures = uvloop.run(_measure(Path(folder), plan, [*map(Part, parts)]))
         except EmbeddedError as error:
             sys.exit(str(error))
     if as_json:
@@ -50,10 +61,10 @@ def main(seconds: float, drain: int, as_json: bool) -> None:
         print(table(figures))
 
 
-async def _measure(folder: Path, plan: Plan) -> list[Figure]:
+async def _measure(folder: Path, plan: Plan, parts: Collection[Part]) -> list[Figure]:
     async with Bench.opened(folder, plan) as bench:
         figures = []
-        async for figure in bench.run():
+        async for figure in bench.run(parts):
             print(f"measured: {figure.name}", file=sys.stderr)
             figures.append(figure)
         return figures

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import StrEnum
 from pathlib import Path
 
 import aiohttp
 import msgspec
 
 from contracts import topology
-from ops.bench import floors, stack
+from ops.bench import floors, live, stack
 from ops.bench.figures import Figure
 from ops.bench.load import Load, post_for
 from ops.embedded import Servers, ports, servers
@@ -29,6 +30,14 @@ NOTIFICATION = {
 }
 SINGLE = msgspec.json.encode(NOTIFICATION)
 FULL_BATCH = msgspec.json.encode({"notifications": [NOTIFICATION] * BATCH})
+
+
+class Part(StrEnum):
+    """What can be measured alone."""
+
+    ACCEPT = "accept"
+    DRAIN = "drain"
+    LIVE = "live"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +73,20 @@ class Bench:
                 await bus.connected.wait()
                 yield cls(running, ledger, bus, folder, plan)
 
-    async def run(self) -> AsyncIterator[Figure]:
-        """Measure floors and services in turn; each floor runs with no service beside it."""
+    async def run(self, parts: Collection[Part]) -> AsyncIterator[Figure]:
+        """Take the measurements that are asked for."""
+        if Part.ACCEPT in parts:
+            async for figure in self._accepts():
+                yield figure
+        if Part.DRAIN in parts:
+            async for figure in self._drains():
+                yield figure
+        if Part.LIVE in parts:
+            async for figure in self._follows():
+                yield figure
+
+    async def _accepts(self) -> AsyncIterator[Figure]:
+        """Measure floors and the gateway in turn; each floor runs with no service beside it."""
         bare_group = await self._insert_floor(CONNECTIONS)
         bare_batch = await self._insert_floor(BATCH)
         bare_http = await floors.bare_http(
@@ -84,8 +105,6 @@ class Bench:
                 connections=4,
             )
             yield self._batch(batch, bare_batch)
-        async for figure in self._drains():
-            yield figure
 
     async def _insert_floor(self, group: int) -> float:
         rate = await floors.insert_and_publish(
@@ -151,6 +170,14 @@ class Bench:
                 floor=bare_sends,
                 floor_name="bare HTTP client loop on the sandbox",
             )
+
+    async def _follows(self) -> AsyncIterator[Figure]:
+        await self._clear()
+        live.raise_file_limit()
+        async with self._gateway() as gateway:
+            bench = live.LiveBench(gateway, self._bus, NOTIFICATION)
+            async for figure in bench.run():
+                yield figure
 
     async def _drain(self, **environment: str) -> float:
         """Fill the lane through the gateway, start one dispatcher, and time it to empty."""

@@ -95,6 +95,10 @@ async def test_the_heartbeat_says_how_much_waits(
         "accepted_notifications_total",
         "intake_depth_notifications",
         "publish_depth_notifications",
+        "live_clients",
+        "live_subscriptions",
+        "live_frames_total",
+        "live_slow_clients_total",
     }
 
 

@@ -2,8 +2,9 @@ import nats.errors
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contracts import messages
+from contracts import messages, subjects
 from contracts.channels import Channel, Lane, Priority
+from contracts.lifecycle import Status
 from ops.runtime.bus import Bus
 from ops.runtime.errors import BusUnavailable
 from ops.runtime.ledger import Ledger
@@ -154,3 +155,20 @@ def _republished(registry: CollectorRegistry) -> tuple[float | None, float | Non
             "tocsin_scheduler_outbox_notifications_republished_total"
         ),
     )
+
+
+async def test_what_a_dead_gateway_never_told_is_told(
+    outbox: Outbox, ledger: Ledger, bus: Bus
+):
+    queued, parked = await seed_notifications(ledger, None, 2)
+    await shape(ledger, [parked], "status = 'retrying', updated_at = queued_at")
+    await add_group(ledger, [queued, parked])
+    told = await bus.nc.subscribe(subjects.STATUS_ALL)
+
+    await outbox.step()
+
+    change = messages.decode((await told.next_msg(timeout=5)).data)
+    assert isinstance(change, messages.StatusChanged)
+    assert change.notification_id == queued
+    assert (change.status, change.sequence) == (Status.QUEUED, 2)
+    assert told.pending_msgs == 0

@@ -106,8 +106,8 @@ async def test_guessed_keys_do_not_fill_the_memory() -> None:
     ("role", "permissions"),
     [
         (Role.SENDER, {Permission.SEND, Permission.READ}),
-        (Role.READER, {Permission.READ}),
-        (Role.OPERATOR, {Permission.SEND, Permission.READ}),
+        (Role.READER, {Permission.READ, Permission.LIST}),
+        (Role.OPERATOR, {Permission.SEND, Permission.READ, Permission.LIST}),
         (Role.ADMIN, set(Permission)),
     ],
 )

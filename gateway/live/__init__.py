@@ -1,0 +1,1 @@
+"""Status changes as they happen, over WebSocket and as server-sent events."""

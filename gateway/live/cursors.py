@@ -1,0 +1,64 @@
+"""Event ids: how far a client of an event stream has come, in words it can send back.
+
+A notification's is the sequence of its last change. A batch's has one character for each
+member, in the order of their ids: what has been told of each. So any gateway can go on where
+any other stopped, and nothing has to be remembered for a client that is away.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from gateway.live.news import News
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+_VALUE_OF = {digit: value for value, digit in enumerate(_DIGITS)}
+_MOST_DIGITS = 9
+
+
+class NotificationCursor:
+    """How far one notification has been told."""
+
+    def __init__(self, notification_id: UUID) -> None:
+        self._id = notification_id
+
+    def read(self, text: str) -> dict[UUID, int] | None:
+        """Return the sequences that an event id stands for; None when it is none of ours."""
+        if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
+            return {self._id: int(text)}
+        return None
+
+    def advance(self, news: News) -> str:
+        """Return the event id of news that is told now."""
+        return str(news.sequence)
+
+
+class BatchCursor:
+    """How far the members of a batch have been told."""
+
+    def __init__(self, member_ids: Sequence[UUID]) -> None:
+        self._ids = member_ids
+        self._place = {id_: place for place, id_ in enumerate(member_ids)}
+        self._digits = [_DIGITS[0]] * len(member_ids)
+
+    def read(self, text: str) -> dict[UUID, int] | None:
+        """Return the sequences that an event id stands for; None when it is none of ours.
+
+        Members that nothing was told of are left out.
+        """
+        if len(text) != len(self._ids) or not _VALUE_OF.keys() >= set(text):
+            return None
+        self._digits = list(text)
+        return {
+            id_: _VALUE_OF[digit]
+            for id_, digit in zip(self._ids, text, strict=True)
+            if digit != _DIGITS[0]
+        }
+
+    def advance(self, news: News) -> str:
+        """Return the event id of news that is told now.
+
+        A sequence past the last digit counts as the last: what follows it may be told twice.
+        """
+        digit = _DIGITS[min(news.sequence, len(_DIGITS) - 1)]
+        self._digits[self._place[news.id]] = digit
+        return "".join(self._digits)

@@ -1,0 +1,238 @@
+"""Each client is told every change once, in order, whatever the bus does to it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given, strategies as st
+from prometheus_client import CollectorRegistry
+
+from contracts.channels import Channel
+from contracts.ids import new_id
+from contracts.lifecycle import Status
+from gateway.live.feed import Listener
+from gateway.live.metrics import LiveMetrics
+from gateway.live.news import News
+from gateway.live.readings import Reading, Readings
+from gateway.live.watches import Filter, Watch, Watches
+from gateway.views import StatusView
+from tests.waiting import until
+
+ID = new_id()
+AT = datetime(2026, 11, 27, tzinfo=UTC)
+
+
+def view(sequence: int, id_: UUID = ID) -> StatusView:
+    return StatusView(
+        notification_id=id_,
+        status=Status.PROCESSING,
+        attempts=1,
+        at=AT,
+        sequence=sequence,
+    )
+
+
+def news(sequence: int, id_: UUID = ID) -> News:
+    return News(view(sequence, id_), Channel.SMS)
+
+
+@given(st.data())
+def test_nothing_is_missed_or_told_twice_between_the_ledger_and_the_bus(
+    data: st.DataObject,
+) -> None:
+    """The ledger is read at some moment; later changes come over the bus, earlier ones may."""
+    last = data.draw(st.integers(2, 12))
+    read_at = data.draw(st.integers(2, last))
+    earlier = data.draw(st.lists(st.integers(2, read_at), max_size=4))
+    before_reading = data.draw(st.integers(read_at, last))
+    held = data.draw(
+        st.permutations([*earlier, *range(read_at + 1, before_reading + 1)])
+    )
+    watch = Watch()
+    watch.wants_standing = True
+
+    told = [due.sequence for came in held for due in watch.hear(news(came))]
+    assert told == []
+    told += [due.sequence for due in watch.settle(Reading(view(read_at), []))]
+    for came in (*range(before_reading + 1, last + 1), *earlier):
+        told += [due.sequence for due in watch.hear(news(came))]
+
+    assert told == list(range(read_at, last + 1))
+
+
+@given(st.integers(2, 6), st.sets(st.integers(7, 14), min_size=1))
+def test_what_was_missed_is_told_before_what_showed_it(
+    seen: int, came: set[int]
+) -> None:
+    watch = Watch()
+    watch.settle(Reading(view(seen), [view(seen)]))
+    ordered = sorted(came)
+    told = [due.sequence for s in ordered for due in watch.hear(news(s))]
+    if watch.held is not None:
+        last = ordered[-1]
+        reading = Reading(view(last), [view(s) for s in range(seen + 1, last + 1)])
+        told += [due.sequence for due in watch.settle(reading)]
+        assert told == list(range(seen + 1, last + 1))
+    else:
+        assert told == ordered
+
+
+def test_what_is_held_back_is_bounded() -> None:
+    watch = Watch()
+    told = [due.sequence for s in range(2, 300) for due in watch.hear(news(s))]
+
+    assert told == list(range(2, 300))
+
+
+class Ledger:
+    """One tenant's notifications: how many changes each has had."""
+
+    def __init__(self) -> None:
+        self.sequences: dict[UUID, int] = {}
+        self.is_away = False
+        self.reads = 0
+
+    def of(self, tenant: str) -> "Ledger":
+        assert tenant == "acme"
+        return self
+
+    async def standings(self, ids: Sequence[UUID]) -> list[StatusView]:
+        self.reads += 1
+        if self.is_away:
+            raise ConnectionError
+        return [view(self.sequences[i], i) for i in ids if i in self.sequences]
+
+    async def changes_after(
+        self, ids: Sequence[UUID], sequences: Sequence[int]
+    ) -> list[StatusView]:
+        return [
+            view(sequence, id_)
+            for id_, after in zip(ids, sequences, strict=True)
+            for sequence in range(after + 1, self.sequences[id_] + 1)
+        ]
+
+
+class Feed:
+    """Subjects and who listens to them, without a bus."""
+
+    def __init__(self) -> None:
+        self.listeners: list[tuple[str, Listener]] = []
+
+    def listen(self, subject: str, listener: Listener) -> None:
+        self.listeners.append((subject, listener))
+
+    def leave(self, subject: str, listener: Listener) -> None:
+        self.listeners.remove((subject, listener))
+
+    async def settled(self) -> None:
+        return
+
+    def publish(self, item: News) -> None:
+        for subject, listener in list(self.listeners):
+            _, _, channel, status, id_ = subject.split(".")
+            if (
+                channel in ("*", item.channel)
+                and status in ("*", item.status)
+                and id_ in ("*", str(item.id))
+            ):
+                listener.hear(subject, item)
+
+
+class Client:
+    """What a client follows, and what it was told."""
+
+    def __init__(self, ledger: Ledger, feed: Feed, readings: Readings) -> None:
+        self.told: list[int] = []
+        self.watches = Watches(
+            "acme",
+            feed,  # type: ignore[arg-type]
+            readings,
+            LiveMetrics(CollectorRegistry()),
+            lambda item: self.told.append(item.sequence),
+        )
+
+
+async def test_many_questions_are_one_reading() -> None:
+    ledger, feed = Ledger(), Feed()
+    readings = Readings(ledger, feed)
+    clients = [Client(ledger, feed, readings) for _ in range(50)]
+    ledger.sequences[ID] = 2
+    asked = [client.watches.follow([ID]) for client in clients]
+    running = asyncio.create_task(readings.run())
+    await asyncio.gather(*asked)
+    running.cancel()
+
+    assert ledger.reads == 1
+    assert all(client.told == [2] for client in clients)
+    for client in clients:
+        client.watches.close()
+    assert feed.listeners == []
+
+
+async def test_a_client_that_is_behind_does_not_change_what_others_are_told() -> None:
+    ledger, feed = Ledger(), Feed()
+    readings = Readings(ledger, feed)
+    new, behind = (Client(ledger, feed, readings) for _ in range(2))
+    ledger.sequences[ID] = 6
+    asked = [new.watches.follow([ID]), behind.watches.follow([ID], after={ID: 3})]
+    running = asyncio.create_task(readings.run())
+    await asyncio.gather(*asked)
+    running.cancel()
+
+    assert new.told == [6]
+    assert behind.told == [4, 5, 6]
+
+
+async def test_while_the_ledger_is_away_a_gap_waits_and_then_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.live.watches._TRY_AGAIN_SECONDS", 0)
+    ledger, feed = Ledger(), Feed()
+    readings = Readings(ledger, feed)
+    client = Client(ledger, feed, readings)
+    ledger.sequences[ID] = 2
+    running = asyncio.create_task(readings.run())
+    await client.watches.follow([ID])
+    ledger.is_away = True
+    ledger.sequences[ID] = 5
+    feed.publish(news(4))
+    feed.publish(news(5))
+    await until(lambda: ledger.reads >= 3)
+    assert client.told == [2]
+    ledger.is_away = False
+    await until(lambda: client.told != [2])
+    running.cancel()
+
+    assert client.told == [2, 3, 4, 5]
+
+
+async def test_a_subscription_the_ledger_could_not_answer_is_none() -> None:
+    ledger, feed = Ledger(), Feed()
+    readings = Readings(ledger, feed)
+    client = Client(ledger, feed, readings)
+    ledger.is_away = True
+    running = asyncio.create_task(readings.run())
+    with pytest.raises(ConnectionError):
+        await client.watches.follow([ID])
+    running.cancel()
+
+    assert len(client.watches) == 0
+    assert feed.listeners == []
+
+
+async def test_overlapping_filters_tell_an_event_once() -> None:
+    ledger, feed = Ledger(), Feed()
+    client = Client(ledger, feed, Readings(ledger, feed))
+    for wanted in (
+        Filter(Channel.SMS, None),
+        Filter(None, Status.PROCESSING),
+        Filter(Channel.SMS, Status.PROCESSING),
+        Filter(None, None),
+        Filter(Channel.EMAIL, None),
+    ):
+        client.watches.follow_all(wanted)
+    feed.publish(news(3, new_id()))
+
+    assert client.told == [3]
