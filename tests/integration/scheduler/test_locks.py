@@ -82,6 +82,22 @@ async def test_a_holder_whose_connection_is_killed_knows_and_the_job_moves(
     assert not await one.hold(JobName.RELEASE), "it came back too late"
 
 
+async def test_a_holder_that_hangs_keeps_its_jobs_for_a_while_only(dsn: str):
+    hanging = Locks(dsn, Metrics(CollectorRegistry()).job_held, silence_seconds=0.3)
+    other = Locks(dsn, Metrics(CollectorRegistry()).job_held)
+    try:
+        assert await hanging.hold(JobName.RELEASE)
+
+        await until(lambda: other.hold(JobName.RELEASE), 5)
+
+        # It learns of its loss with its next breath, and asks for the job like anyone.
+        await until(lambda: not hanging.held, 5)
+        assert not await hanging.hold(JobName.RELEASE)
+    finally:
+        await hanging.close()
+        await other.close()
+
+
 async def test_a_job_runs_in_one_scheduler_and_goes_on_in_the_other_when_its_lock_is_lost(
     make_locks: MakeLocks,
 ):
