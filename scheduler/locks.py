@@ -76,19 +76,20 @@ class Locks:
             return job in self._held
 
     async def _live_connection(self) -> asyncpg.Connection:
-        if self._connection is None:
-            self._connection = await self._connect()
-        elif time.monotonic() - self._proven_at >= _PROOF_SECONDS:
-            try:
-                await self._connection.execute(STATEMENTS.ask)
-            except ledger.AWAY:
-                self._connection.terminate()
-                self._lost(self._connection)
-                raise
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = await self._connect()
+        elif time.monotonic() - self._proven_at < _PROOF_SECONDS:
+            return connection
         else:
-            return self._connection
+            try:
+                await connection.execute(STATEMENTS.ask)
+            except ledger.AWAY:
+                connection.terminate()
+                self._lost(connection)
+                raise
         self._proven_at = time.monotonic()
-        return self._connection
+        return connection
 
     async def _connect(self) -> asyncpg.Connection:
         # Every job asks in turn: one of them waits for a server that is away, not each.
