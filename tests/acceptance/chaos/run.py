@@ -30,6 +30,8 @@ _RATE = 120.0
 _SETTLED_WITHIN_SECONDS = 120.0
 _CHANNEL_RATE = 150
 
+_CRASHED = "exited with code"
+
 #: A freeze that a client notices; the table says what it saw.
 _LONG = timedelta(seconds=10)
 
@@ -52,6 +54,8 @@ class Outcome:
     unrest: Unrest
     struck: list[Struck]
     missed: list[Fault]
+    #: What ended by itself, in the words of ``up``.
+    crashes: list[str]
     book: Book
     findings: Findings
 
@@ -62,6 +66,7 @@ class Outcome:
         if self.unrest:
             problems.insert(0, f"the mesh did not come to rest: {self.unrest}")
         problems += [f"{fault.target} was not there to strike" for fault in self.missed]
+        problems += self.crashes
         return problems
 
 
@@ -109,6 +114,9 @@ async def run(folder: Path, seed: int, faults: Sequence[Fault]) -> Outcome:
         unrest=unrest,
         struck=striker.struck,
         missed=striker.missed,
+        crashes=[
+            line for line in mesh.output.read_text().splitlines() if _CRASHED in line
+        ],
         book=load.book,
         findings=findings,
     )
