@@ -1,6 +1,6 @@
 # Written for GNU make 3.81 too, which is what macOS has.
 .DEFAULT_GOAL := help
-.PHONY: help install up test check fmt bench console lock
+.PHONY: help install up test chaos check fmt bench console lock
 
 BIN := .venv/bin
 # Tried in this order; the first one that runs and is at least 3.11 makes .venv.
@@ -18,6 +18,9 @@ up: install ## Run the whole mesh on this machine until ctrl-C
 
 test: install ## Run unit, integration and acceptance tests
 	@exec $(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+
+chaos: install ## Kill and freeze a mesh under load, then audit it; MINUTES=5 SEED=…
+	@exec env $(if $(MINUTES),MINUTES=$(MINUTES)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m tests.acceptance.chaos $(ARGS)
 
 check: install ## Check format, lint, types and import rules, and run the unit tests
 	$(BIN)/ruff format --check .

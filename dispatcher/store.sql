@@ -31,13 +31,15 @@ SELECT * FROM claimed
 
 -- adopt --
 -- Finds the leases of a claim that was committed although its answer never came: they are this
--- process's own, and unknown to it. Renews and returns them as the claim would have.
+-- process's own, and unknown to it. Renews and returns them as the claim would have. A lease
+-- that has ended since is still its owner's until somebody else claims the row: no send was
+-- begun under it, so a ledger that hangs for long costs no attempt.
 UPDATE notification
    SET lease_until = now() + make_interval(secs => $2)
  WHERE id = ANY($1)
    AND status = 'processing'
    AND lease_owner = $3
-   AND lease_until > now()
+   AND (expires_at IS NULL OR expires_at > now())
 RETURNING id, sequence, attempts, max_attempts, tenant, channel, priority, recipient, subject,
           content, correlation_id, traceparent, batch_id, expires_at, now() AS updated_at
 

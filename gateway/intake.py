@@ -23,6 +23,9 @@ from gateway.submissions import KeyOwner, NewNotification, Submission
 
 log = structlog.stdlib.get_logger()
 
+#: How long a client waits for a ledger that neither commits nor refuses.
+_PATIENCE_SECONDS = 5.0
+
 
 class Groups(Protocol):
     """Where groups are committed."""
@@ -77,12 +80,15 @@ class Intake:
         *,
         capacity: int,
         group_at_most: int,
+        patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self._groups = groups
         self._outbox = outbox
         self._metrics = metrics
         self._capacity = capacity
         self._group_at_most = group_at_most
+        self._patience_seconds = patience_seconds
+        self._commit_began: float | None = None
         self._queue: deque[_Waiting] = deque()
         self._keys_in_flight: set[KeyOwner] = set()
         self._arrived = asyncio.Event()
@@ -95,7 +101,13 @@ class Intake:
         False when it is not, because its idempotency key already has an answer. Raises
         ``IntakeFull``, ``KeyInFlight``, ``LedgerAway`` or ``SubmissionFailed``. A caller
         that is cancelled takes nothing back: what was handed in is committed.
+
+        A ledger that hangs is away too: a submission handed in is given up after a few
+        seconds, though it may still be committed, and while the hanging commit lasts no
+        other is taken in.
         """
+        if self._hangs():
+            raise LedgerAway
         size = len(submission.notifications)
         if self._draining or self.depth + size > self._capacity:
             raise IntakeFull
@@ -108,7 +120,17 @@ class Intake:
         waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._arrived.set()
-        return await waiting.released
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                return await waiting.released
+        except TimeoutError:
+            raise LedgerAway from None
+
+    def _hangs(self) -> bool:
+        began = self._commit_began
+        return (
+            began is not None and time.perf_counter() - began > self._patience_seconds
+        )
 
     def drain(self) -> None:
         """Accept nothing more; ``run`` returns when all that was accepted is committed."""
@@ -141,7 +163,7 @@ class Intake:
         group_id = new_id()
         confirmed = self._outbox.take_confirmed()
         submissions = [waiting.submission for waiting in group]
-        started = time.perf_counter()
+        started = self._commit_began = time.perf_counter()
         try:
             won = await self._groups.commit_group(
                 group_id, confirmed, datetime.now(UTC), submissions
@@ -156,6 +178,8 @@ class Intake:
             self._outbox.give_back(confirmed)
             await self._single_out(group, error)
             return
+        finally:
+            self._commit_began = None
         stored = self._release(group, won)
         self._metrics.group_committed(
             (notification.lane for notification in stored),

@@ -81,6 +81,16 @@ _FORCED = 130
     help="How many gateways to run; the first has --port.",
 )
 @click.option(
+    "--schedulers",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    envvar="TOCSIN_UP_SCHEDULERS",
+    show_envvar=True,
+    metavar="K",
+    help="How many schedulers to run; each job is one's at a time.",
+)
+@click.option(
     "--channel-rate",
     type=click.IntRange(min=0),
     default=100,
@@ -100,12 +110,13 @@ def command(
     ready_file: Path | None,
     dispatchers: int,
     gateways: int,
+    schedulers: int,
     channel_rate: int,
 ) -> None:
     """Run the whole mesh on this machine until Ctrl-C.
 
     Starts real NATS, Postgres and Valkey, the sandbox provider, gateways, dispatchers
-    and a scheduler; restarts whatever crashes; stops everything in order within 15
+    and schedulers; restarts whatever crashes; stops everything in order within 15
     seconds. A second Ctrl-C stops at once. Logs are in DIR/logs.
 
     Other TOCSIN_… settings in the environment reach the services.
@@ -117,7 +128,11 @@ def command(
     if ephemeral and given:
         raise click.UsageError("give either --data or --ephemeral, not both")
     size = stacks.Size(
-        gateways=gateways, dispatchers=dispatchers, port=port, channel_rate=channel_rate
+        gateways=gateways,
+        dispatchers=dispatchers,
+        schedulers=schedulers,
+        port=port,
+        channel_rate=channel_rate,
     )
     begun = time.monotonic()
     try:

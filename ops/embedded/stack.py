@@ -25,6 +25,7 @@ class Stack:
 class Size:
     gateways: int = 1
     dispatchers: int = 1
+    schedulers: int = 1
     #: The first gateway's port; 0 means any.
     port: int = 0
     #: Messages a second per channel; 0 means no limit.
@@ -43,7 +44,8 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
         )
     at, server_specs = foundation.plan(folder)
     taken = {size.port, *(port for spec in server_specs for port in spec.ports)}
-    free = iter(ports.choose(2 + size.gateways + size.dispatchers, besides=taken))
+    count = 1 + size.gateways + size.dispatchers + size.schedulers
+    free = iter(ports.choose(count, besides=taken))
 
     sandbox_port = next(free)
     env = {
@@ -65,7 +67,10 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
         _dispatcher(number, next(free), size.channel_rate, env)
         for number in range(1, size.dispatchers + 1)
     ]
-    services = [*gateways, *dispatchers, _scheduler(next(free), env)]
+    schedulers = [
+        _scheduler(number, next(free), env) for number in range(1, size.schedulers + 1)
+    ]
+    services = [*gateways, *dispatchers, *schedulers]
     return Stack(
         foundation=[*server_specs, sandbox],
         migration=Spec(name="migrate", argv=python("ops", "migrate"), env=env),
@@ -110,9 +115,11 @@ def _dispatcher(number: int, port: int, rate: int, env: Mapping[str, str]) -> Sp
     )
 
 
-def _scheduler(port: int, env: Mapping[str, str]) -> Spec:
+def _scheduler(number: int, port: int, env: Mapping[str, str]) -> Spec:
     own = {"TOCSIN_SCHEDULER_METRICS_PORT": str(port)}
-    return _service("scheduler-1", "scheduler", port, Stage.WORKERS, {**env, **own})
+    return _service(
+        f"scheduler-{number}", "scheduler", port, Stage.WORKERS, {**env, **own}
+    )
 
 
 # Shorter than the time each stage has, so that a service ends its drain by itself.

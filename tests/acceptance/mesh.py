@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,9 @@ class Mesh:
 
 
 @asynccontextmanager
-async def running_mesh(folder: Path, *options: str) -> AsyncIterator[Mesh]:
+async def running_mesh(
+    folder: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Mesh]:
     """Start ``tocsin up`` with its data in ``folder`` and stop it at the end."""
     ready_file = folder / "ready-for-test.json"
     ready_file.unlink(missing_ok=True)
@@ -151,7 +153,12 @@ async def running_mesh(folder: Path, *options: str) -> AsyncIterator[Mesh]:
     command += ["--ready-file", str(ready_file), "--data", str(folder / "data")]
     with output.open("ab") as sink:
         process = await asyncio.create_subprocess_exec(
-            *command, *options, stdout=sink, stderr=sink, start_new_session=True
+            *command,
+            *options,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
         mesh = Mesh(process, ready_file, output, http)

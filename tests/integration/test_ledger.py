@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -129,6 +131,74 @@ async def test_a_killed_server_is_away_and_comes_back(own: Stack) -> None:
         assert not await answers(ledger)
 
         await own.postgres.start()
+        await until(lambda: answers(ledger))
+
+
+#: What Postgres tells its clients when one of its processes was killed.
+CRASH_NOTICE = (
+    b"SFATAL\0VFATAL\0C57P02\0Mterminating connection because of crash of another server"
+    b" process\0\0"
+)
+
+
+@asynccontextmanager
+async def relay(dsn: str) -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
+    """Yield an address that leads to the server, and the connections made over it."""
+    address = urlsplit(dsn)
+    clients: list[asyncio.StreamWriter] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+        sink.close()
+
+    async def accept(
+        from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
+    ) -> None:
+        clients.append(to_client)
+        from_server, to_server = await asyncio.open_connection(
+            address.hostname, address.port
+        )
+        for ends in ((from_client, to_server), (from_server, to_client)):
+            tasks.add(asyncio.create_task(copy(*ends)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    user = address.netloc.rpartition("@")[0]
+    try:
+        yield address._replace(netloc=f"{user}@127.0.0.1:{port}").geturl(), clients
+    finally:
+        server.close()
+        for client in clients:
+            client.close()
+        await asyncio.gather(*tasks)
+
+
+async def test_a_connection_that_has_notice_of_its_end_counts_as_away(
+    settings: MeshSettings,
+) -> None:
+    async with (
+        relay(str(settings.postgres_dsn)) as (dsn, clients),
+        open_ledger(
+            MeshSettings.model_validate(
+                settings.model_dump() | {"postgres_dsn": dsn, "postgres_pool_size": 1}
+            )
+        ) as ledger,
+    ):
+        await ledger.check()
+        [client] = clients
+        client.write(b"E" + (len(CRASH_NOTICE) + 4).to_bytes(4, "big") + CRASH_NOTICE)
+
+        await client.drain()
+        for _ in range(5):  # the loop reads what came, and nothing more is under way
+            await asyncio.sleep(0)
+
+        with pytest.raises(ledgers.AWAY):
+            await ledger.check()
+
+        client.close()
         await until(lambda: answers(ledger))
 
 

@@ -95,7 +95,11 @@ def by_name(stack: Stack) -> dict[str, Spec]:
 
 
 def test_the_mesh_has_servers_sandbox_and_services(folder: DataFolder) -> None:
-    stack = plan(folder, Size(gateways=2, dispatchers=3, channel_rate=7), {"A": "b"})
+    stack = plan(
+        folder,
+        Size(gateways=2, dispatchers=3, schedulers=2, channel_rate=7),
+        {"A": "b"},
+    )
 
     specs = by_name(stack)
     assert list(specs) == [
@@ -103,6 +107,7 @@ def test_the_mesh_has_servers_sandbox_and_services(folder: DataFolder) -> None:
         *("gateway-1", "gateway-2"),
         *("dispatcher-1", "dispatcher-2", "dispatcher-3"),
         "scheduler-1",
+        "scheduler-2",
     ]
     ports = [port for spec in specs.values() for port in spec.ports]
     assert len(ports) == len(set(ports))

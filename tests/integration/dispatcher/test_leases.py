@@ -152,6 +152,31 @@ async def test_a_claim_that_was_never_answered_is_found_by_its_owner_only(
     assert (adopted.fence, adopted.attempts) == (claim.fence, claim.attempts)
 
 
+async def test_a_claim_that_was_not_answered_for_longer_than_its_lease_costs_no_attempt(
+    ledger: Ledger,
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    owner = Store(ledger, "first/1f", 15)
+    [claim] = await owner.claim([id_])
+    await end_leases(ledger, [id_])
+
+    [adopted] = await owner.adopt([id_])
+
+    assert (adopted.fence, adopted.attempts) == (claim.fence, 1)
+    assert await Store(ledger, "second", 15).claim([id_]) == []
+
+
+async def test_a_claim_that_was_never_answered_is_not_kept_beyond_its_expiry(
+    ledger: Ledger,
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    owner = Store(ledger, "first/1f", 15)
+    await owner.claim([id_])
+    await ledger.fetch("UPDATE notification SET expires_at = now() WHERE id = $1", id_)
+
+    assert await owner.adopt([id_]) == []
+
+
 async def test_a_long_send_keeps_its_lease(
     ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
 ) -> None:

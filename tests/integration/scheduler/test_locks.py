@@ -1,9 +1,11 @@
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
@@ -80,6 +82,38 @@ async def test_a_holder_whose_connection_is_killed_knows_and_the_job_moves(
     await until(lambda: not one.held)
     await until(lambda: other.hold(JobName.RELEASE))
     assert not await one.hold(JobName.RELEASE), "it came back too late"
+
+
+async def test_a_holder_that_hangs_keeps_its_jobs_for_a_while_only(dsn: str):
+    hanging = Locks(dsn, Metrics(CollectorRegistry()).job_held, silence_seconds=0.3)
+    other = Locks(dsn, Metrics(CollectorRegistry()).job_held)
+    try:
+        assert await hanging.hold(JobName.RELEASE)
+
+        await until(lambda: other.hold(JobName.RELEASE), 5)
+
+        # It learns of its loss with its next breath, and asks for the job like anyone.
+        await until(lambda: not hanging.held, 5)
+        assert not await hanging.hold(JobName.RELEASE)
+    finally:
+        await hanging.close()
+        await other.close()
+
+
+async def test_a_session_that_ended_in_a_freeze_is_an_outage_of_the_ledger(dsn: str):
+    locks = Locks(dsn, Metrics(CollectorRegistry()).job_held, silence_seconds=0.3)
+    try:
+        assert await locks.hold(JobName.RELEASE)
+        # A frozen process reads nothing, and asks again first of all.
+        time.sleep(2.2)  # noqa: ASYNC251
+
+        with pytest.raises(ledgers.AWAY):
+            await locks.hold(JobName.RELEASE)
+
+        assert not locks.held
+        assert await locks.hold(JobName.RELEASE)
+    finally:
+        await locks.close()
 
 
 async def test_a_job_runs_in_one_scheduler_and_goes_on_in_the_other_when_its_lock_is_lost(

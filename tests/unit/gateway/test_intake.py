@@ -14,6 +14,7 @@ from gateway.errors import IntakeFull, KeyInFlight, LedgerAway, SubmissionFailed
 from gateway.intake import Intake
 from gateway.metrics import Metrics
 from gateway.submissions import NewNotification, Reservation, Submission
+from tests.waiting import until
 
 
 def notification(reservation_id: UUID | None = None) -> NewNotification:
@@ -103,7 +104,9 @@ class Outbox:
 
 
 class Rig:
-    def __init__(self, capacity: int, group_at_most: int) -> None:
+    def __init__(
+        self, capacity: int, group_at_most: int, patience_seconds: float
+    ) -> None:
         self.groups = Groups()
         self.outbox = Outbox()
         self.intake = Intake(
@@ -112,12 +115,15 @@ class Rig:
             Metrics(CollectorRegistry()),
             capacity=capacity,
             group_at_most=group_at_most,
+            patience_seconds=patience_seconds,
         )
 
 
 @asynccontextmanager
-async def running(capacity: int = 1000, group_at_most: int = 100) -> AsyncIterator[Rig]:
-    rig = Rig(capacity, group_at_most)
+async def running(
+    capacity: int = 1000, group_at_most: int = 100, patience_seconds: float = 60
+) -> AsyncIterator[Rig]:
+    rig = Rig(capacity, group_at_most, patience_seconds)
     running = asyncio.create_task(rig.intake.run())
     yield rig
     rig.groups.open.set()
@@ -174,6 +180,22 @@ async def test_a_ledger_that_is_away_fails_the_group_and_not_the_loop() -> None:
         assert len(rig.outbox.confirmed) == 1, "what was not removed is kept for later"
         assert await rig.intake.accept(submission()) is True
         assert len(rig.groups.confirmed[-1]) == 1
+
+
+async def test_a_ledger_that_hangs_is_waited_for_briefly_and_asked_no_more() -> None:
+    async with running(patience_seconds=0.05) as rig:
+        rig.groups.open.clear()
+        hanging = submission()
+        with pytest.raises(LedgerAway):
+            await rig.intake.accept(hanging)
+
+        for _ in range(3):
+            with pytest.raises(LedgerAway):
+                await rig.intake.accept(submission())
+
+        rig.groups.open.set()
+        await until(lambda: rig.groups.committed == [[hanging]])
+        assert await rig.intake.accept(submission()) is True
 
 
 async def test_a_submission_that_cannot_be_stored_fails_alone() -> None:
@@ -263,7 +285,7 @@ async def test_a_caller_that_leaves_takes_nothing_back() -> None:
 
 
 async def test_a_drained_intake_has_committed_everything_and_takes_no_more() -> None:
-    rig = Rig(capacity=1000, group_at_most=2)
+    rig = Rig(capacity=1000, group_at_most=2, patience_seconds=60)
     accepting = [asyncio.create_task(rig.intake.accept(submission())) for _ in range(5)]
     await asyncio.sleep(0)
     rig.intake.drain()

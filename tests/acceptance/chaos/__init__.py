@@ -1,0 +1,1 @@
+"""Faults on purpose: a mesh under load whose processes are killed and frozen, then audited."""

@@ -1,0 +1,158 @@
+"""The audit finds what it is there for: each test breaks one thing in a sound set of records."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.acceptance.chaos.audit import Findings, audit
+from tests.acceptance.chaos.faults import Kind, Struck
+from tests.acceptance.chaos.load import Book, Wish
+from tests.acceptance.chaos.records import Event, Receipt, Records, Row
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def delivered_row() -> Row:
+    return Row("a", "one", None, "delivered", 4, 1, None)
+
+
+def sound() -> tuple[Book, Records]:
+    """Return one notification that was promised, sent once and delivered."""
+    book = Book(
+        wishes={"one": Wish(content="one", outcome="delivered", body={})},
+        promised={"a": "one"},
+    )
+    trace = [
+        Event(at(0), 1, "created", {}),
+        Event(at(0), 2, "queued", {}),
+        Event(at(1), 3, "processing", {"dispatcher": "dispatcher-1/x"}),
+        Event(at(2), 4, "delivered", {}),
+    ]
+    records = Records(
+        rows={"a": delivered_row()},
+        traces={"a": trace},
+        receipts={"a": [Receipt(at(1.5), "one", True)]},
+        dead_letters=[],
+        on_dlq=[],
+    )
+    return book, records
+
+
+def test_a_sound_run_has_no_problems() -> None:
+    findings = audit(*sound(), struck=[])
+
+    assert findings == Findings(accepted=1, delivered=1)
+
+
+def lose_row(_: Book, records: Records) -> None:
+    del records.rows["a"], records.traces["a"], records.receipts["a"]
+
+
+def leave_unfinished(_: Book, records: Records) -> None:
+    records.rows["a"] = delivered_row()._replace(status="processing", sequence=3)
+    records.traces["a"].pop()
+
+
+def fail(_: Book, records: Records) -> None:
+    records.rows["a"] = delivered_row()._replace(status="failed")
+    records.traces["a"][-1] = Event(at(2), 4, "failed", {})
+
+
+def send_nothing(_: Book, records: Records) -> None:
+    records.receipts.clear()
+
+
+def send_another_body(_: Book, records: Records) -> None:
+    records.receipts["a"] = [Receipt(at(1.5), "two", True)]
+
+
+def send_a_stranger(_: Book, records: Records) -> None:
+    records.receipts["b"] = [Receipt(at(1.5), "one", True)]
+
+
+def store_twice(_: Book, records: Records) -> None:
+    records.rows["b"] = delivered_row()._replace(id="b")
+    records.traces["b"] = records.traces["a"]
+    records.receipts["b"] = records.receipts["a"]
+
+
+def lose_an_event(_: Book, records: Records) -> None:
+    del records.traces["a"][1]
+
+
+def turn_back_time(_: Book, records: Records) -> None:
+    records.traces["a"][3] = records.traces["a"][3]._replace(at=at(0.5))
+
+
+def move_illegally(_: Book, records: Records) -> None:
+    records.traces["a"][2] = records.traces["a"][2]._replace(name="cancelled")
+
+
+def bury_the_living(_: Book, records: Records) -> None:
+    records.on_dlq.append("a")
+
+
+def lose_a_member(book: Book, _: Records) -> None:
+    book.batches["batch"] = ["one"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lose_row, "not there"),
+        (leave_unfinished, "still processing"),
+        (fail, "expected delivered"),
+        (send_nothing, "no receipt"),
+        (send_another_body, "another body"),
+        (send_a_stranger, "not in the ledger"),
+        (store_twice, "is 2 notifications"),
+        (lose_an_event, "gaps"),
+        (turn_back_time, "times decrease"),
+        (move_illegally, "illegal move"),
+        (bury_the_living, "on the DLQ"),
+        (lose_a_member, "1 members missing"),
+    ],
+)
+def test_damage_is_found(damage: Callable[[Book, Records], None], words: str) -> None:
+    book, records = sound()
+    damage(book, records)
+
+    findings = audit(book, records, struck=[])
+
+    assert any(words in problem for problem in findings.problems)
+
+
+def taken_over() -> tuple[Book, Records]:
+    """Return a notification that a second dispatcher sent again."""
+    book, records = sound()
+    records.rows["a"] = delivered_row()._replace(sequence=5, attempts=2)
+    again = Event(at(20), 4, "processing", {"dispatcher": "dispatcher-2/y"})
+    records.traces["a"][3:] = [again, Event(at(21), 5, "delivered", {})]
+    records.receipts["a"].append(Receipt(at(20.5), "one", True))
+    return book, records
+
+
+def struck(target: str, seconds: float) -> Struck:
+    return Struck(kind=Kind.KILL, target=target, began=at(seconds), ended=at(seconds))
+
+
+def test_a_duplicate_is_explained_by_a_fault_of_its_own_dispatcher() -> None:
+    findings = audit(*taken_over(), struck=[struck("dispatcher-1", 1.7)])
+
+    assert not findings.problems
+    assert findings.duplicates == {"under way at a kill -9 of its dispatcher": 1}
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [struck("dispatcher-3", 1.7), struck("dispatcher-1", 0.2)]
+)
+def test_a_duplicate_is_not_explained_by_another_fault(elsewhere: Struck) -> None:
+    findings = audit(*taken_over(), struck=[elsewhere])
+
+    assert findings.duplicates == {"unexplained": 1}
+    assert any("without a reason" in problem for problem in findings.problems)
