@@ -98,6 +98,16 @@ class Metrics:
             "Requests answered with an earlier answer of their key.",
             registry=registry,
         )
+        self._limits_local = Gauge(
+            "tocsin_rate_limits_local",
+            "1 while Redis is away and this gateway counts callers' requests by itself.",
+            registry=registry,
+        )
+        self._limit_fallbacks = Counter(
+            "tocsin_rate_limit_fallbacks",
+            "Times Redis went away from the rate limits.",
+            registry=registry,
+        )
         self._group_sizes = Histogram(
             "tocsin_intake_group_size_notifications",
             "Notifications committed by one statement.",
@@ -161,6 +171,15 @@ class Metrics:
     def refused(self, problem: ProblemType) -> None:
         """Count one problem."""
         self._refusals[problem].inc()
+
+    def limits_fell_back(self) -> None:
+        """Note that rate limits are counted here alone."""
+        self._limits_local.set(1)
+        self._limit_fallbacks.inc()
+
+    def limits_shared(self) -> None:
+        """Note that rate limits are shared again."""
+        self._limits_local.set(0)
 
     def replayed(self) -> None:
         """Count one answer given again."""

@@ -7,8 +7,12 @@ the same one serves every door of the gateway.
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from gateway.principals import EVERYONE, Permission, Principal
+
+if TYPE_CHECKING:
+    from gateway.allowances import Allowance  # which counts in metrics, by route
 
 JSON = b"application/json"
 PROBLEM_JSON = b"application/problem+json"
@@ -40,7 +44,16 @@ class Call:
     headers: dict[bytes, bytes]  #: names in lower case
     read: Callable[[int], Awaitable[bytes]]  #: the body, of at most so many bytes
     correlation_id: str
+    client: str = ""  #: the address it comes from, if it has one
     principal: Principal = EVERYONE
+    allowance: "Allowance | None" = (
+        None  #: what the caller may still do; None: anything
+    )
+
+    async def spend(self, cost: int) -> None:
+        """Pay for work beyond the one request; ``rate-limited`` when that is too much."""
+        if self.allowance is not None:
+            await self.allowance.spend(cost)
 
 
 @dataclass(slots=True)

@@ -53,7 +53,9 @@ class Batches:
         """Accept a batch."""
         key = key_of(call)
         body = await read_json(call, BATCH_AT_MOST_BYTES)
-        drafts = check_all(decode_batch(body))
+        members = decode_batch(body)
+        await call.spend(len(members) - 1)
+        drafts = check_all(members)
         id_ = new_id()  # before its members': their ids are a range that begins here
         reservation_id = None if key is None else id_
         traceparent = traceparent_of(call)
