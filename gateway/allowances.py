@@ -135,6 +135,10 @@ class Allowance:
                 await self._ask(cost)
             self._held -= cost
 
+    def give_back(self, tokens: int) -> None:
+        """Take back what was paid for a request that was refused for its size."""
+        self._held += tokens
+
     async def _ask(self, cost: int) -> None:
         """Hold at least ``cost`` tokens, or raise."""
         now = time.monotonic()
@@ -163,7 +167,7 @@ class Allowance:
         now = time.monotonic()
         remaining = self._remaining(now)
         next_in = 1 / self._allowances.pace.per_second
-        if not remaining:
+        if not remaining and self._refused_cost == 1:
             next_in = max(next_in, self._refused_until - now)
         return [
             (b"ratelimit-policy", self._allowances.policy),

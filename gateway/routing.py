@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from gateway.errors import Refusal
 from gateway.principals import EVERYONE, Permission, Principal
 
 if TYPE_CHECKING:
@@ -46,14 +47,20 @@ class Call:
     correlation_id: str
     client: str = ""  #: the address it comes from, if it has one
     principal: Principal = EVERYONE
-    allowance: "Allowance | None" = (
-        None  #: what the caller may still do; None: anything
-    )
+    #: What the caller may still do; None is anything.
+    allowance: "Allowance | None" = None
+    paid: int = 0  #: of the allowance, for this call
 
     async def spend(self, cost: int) -> None:
-        """Pay for work beyond the one request; ``rate-limited`` when that is too much."""
-        if self.allowance is not None:
+        """Pay for some work; ``rate-limited`` when it is too much, and then all of it is free."""
+        if self.allowance is None:
+            return
+        try:
             await self.allowance.spend(cost)
+        except Refusal:
+            self.allowance.give_back(self.paid)
+            raise
+        self.paid += cost
 
 
 @dataclass(slots=True)

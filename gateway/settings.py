@@ -21,8 +21,19 @@ def _divide(value: Any) -> Any:
     return value
 
 
-#: Marks a setting that is written as words with commas between them.
-_Words = (NoDecode, BeforeValidator(_divide))
+def _networks(value: Any) -> Any:
+    words = _divide(value)
+    for word in words:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise ValueError(f"{error}; a network looks like 10.0.0.0/8") from error
+    return words
+
+
+#: Settings that are written as words with commas between them.
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_divide)]
 
 
 def is_loopback(host: str) -> bool:
@@ -69,9 +80,9 @@ class GatewaySettings(MeshSettings):
     gateway_rate_limit: Annotated[int, Field(ge=0, le=1_000_000_000)] = 6_000
     """Requests a minute for each key, or for each client address where keys are off; a
     batch counts as many as it has members. 0 means no limit."""
-    gateway_trusted_proxies: Annotated[tuple[Network, ...], *_Words] = ()
+    gateway_trusted_proxies: Networks = ()
     """Networks whose ``X-Forwarded-For`` is believed, like ``10.0.0.0/8,192.168.1.7``."""
-    gateway_cors_origins: Annotated[tuple[str, ...], *_Words] = ()
+    gateway_cors_origins: Words = ()
     """Origins whose scripts may call the gateway, like ``https://app.example.com``; ``*``
     lets in all of them and needs keys."""
     gateway_header_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
