@@ -8,6 +8,7 @@ import structlog
 
 from gateway.acceptance import Acceptance
 from gateway.allowances import Allowances
+from gateway.answers import Answers
 from gateway.auth import Authenticate, Keyring, let_everyone_in
 from gateway.cors import Cors
 from gateway.door import Door
@@ -74,9 +75,15 @@ class Gateway:
         # A 202 needs only the ledger: without the bus a gateway still does its work.
         service.readiness.depends_on("nats", service.bus.check, required=False)
         service.heartbeat.reports(self._readings)
+        self._answers = Answers(
+            service.redis,
+            self._metrics,
+            remember_seconds=settings.gateway_idempotency_hours * 3600,
+        )
         acceptance = Acceptance(
             self._intake,
             self._store,
+            self._answers,
             self._metrics,
             idempotency_hours=settings.gateway_idempotency_hours,
         )
@@ -172,6 +179,7 @@ class Gateway:
             async with asyncio.timeout(drain_seconds * _INTAKE_SHARE):
                 self._intake.drain()
                 await committing
+                await self._answers.drain()
                 self._publishing.drain()
                 await publishing
                 await sweeping

@@ -1,6 +1,7 @@
 """Many notifications at once, all accepted or none."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from contracts.ids import new_id, time_of
 from contracts.limits import BATCH_AT_MOST_BYTES
@@ -71,17 +72,23 @@ class Batches:
             )
             for draft in drafts
         ]
-        response = BatchAccepted(
-            id=id_,
-            size=len(notifications),
-            correlation_id=call.correlation_id,
-            created_at=time_of(id_),
-        )
+
+        def response_of(id_: UUID) -> bytes:
+            return encode(
+                BatchAccepted(
+                    id=id_,
+                    size=len(notifications),
+                    correlation_id=call.correlation_id,
+                    created_at=time_of(id_),
+                )
+            )
+
         return await self._acceptance.accept(
             call,
             resource_id=id_,
             location=f"{PATH}/{id_}",
-            response=encode(response),
+            response=response_of(id_),
+            again=response_of,
             body=body,
             key=key,
             notifications=notifications,

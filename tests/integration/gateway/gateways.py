@@ -58,6 +58,7 @@ class RunningGateway:
             "TRUNCATE notification, notification_event, batch, idempotency_key,"
             " outbox_group"
         )
+        await self.service.redis.flushdb()
 
     async def count(self, table: str = "notification") -> int:
         """Return how many rows a table has."""
