@@ -15,6 +15,7 @@ from tests.integration.gateway.gateways import (
     running_gateway,
 )
 from tests.integration.gateway.processes import logged, process
+from tests.waiting import until
 
 
 async def count(ledger: Ledger) -> int:
@@ -97,4 +98,8 @@ async def test_fifty_duplicates_at_two_processes_are_one_notification(
     assert [status for status, _ in later] == [200, 200]
     assert len({body for status, body in [*answers, *later] if status != 409}) == 1
     assert await count(ledger) == 1
-    assert (await bus.js.stream_info("NOTIFY")).state.messages == 1
+    await until(lambda: queued(bus, 1))
+
+
+async def queued(bus: Bus, messages: int) -> bool:
+    return (await bus.js.stream_info("NOTIFY")).state.messages == messages
