@@ -128,7 +128,8 @@ class _Connection(TCPServer):
     """One connection, which gives up on clients that send or read too slowly.
 
     Hypercorn closes a connection that is idle for long; but one that trickles in a head,
-    or never reads its answer, would hold what it holds for as long as it likes.
+    or never reads its answer, would hold what it holds for as long as it likes. And it
+    keeps the socket of a client that has left until it would have been idle for long.
     """
 
     def __init__(self, waits: Waits, *args: Any) -> None:
@@ -136,6 +137,7 @@ class _Connection(TCPServer):
         self._waits = waits
         self._head_is_due: asyncio.TimerHandle | None = None
         self._is_idle = True
+        self._is_left = False
 
     async def run(self) -> None:
         """Serve the connection until either side ends it."""
@@ -158,6 +160,8 @@ class _Connection(TCPServer):
             self._is_idle = event.idle
             if not event.idle:
                 self._stop_expecting()
+            elif self._is_left:
+                return  # nothing will come: there is no next request to wait for
         await super().protocol_send(event)
 
     def _fits(self, data: bytes) -> bool:
@@ -174,7 +178,9 @@ class _Connection(TCPServer):
             if self._is_idle and data:
                 self._expect_a_head()
             await self.protocol.handle(RawData(data))
+        self._is_left = True
         await self.protocol.handle(Closed())
+        await self.idle_task.stop()
 
     def _expect_a_head(self) -> None:
         if self._head_is_due is None:
