@@ -7,24 +7,26 @@ dispatchers whose heartbeat it hears: sending goes on, at about the agreed rate.
 """
 
 import asyncio
+import math
 import time
-from pathlib import Path
-from typing import cast
 
 import structlog
 from redis.asyncio import Redis
 
 from contracts.channels import Channel
-from dispatcher.buckets import Bucket, Grant, burst_of
 from dispatcher.metrics import Metrics
 from dispatcher.peers import Peers
 from dispatcher.rates import Rates
 from ops.runtime import limits
+from ops.runtime.buckets import Bucket, Grant, Pace, SharedBuckets
 from ops.runtime.tasks import wait_for_stop
 
 log = structlog.stdlib.get_logger()
 
-_SCRIPT = Path(__file__).with_name("gcra.lua").read_text()
+#: A bucket holds what its rate brings in this time: what a pump misses while it waits.
+BURST_SECONDS = 0.1
+#: One waiting pull on each of a channel's three lanes needs a token in hand.
+BURST_AT_LEAST = 3
 
 #: A provider that answers "too many" to everything gets a tenth of the rate; one that does so
 #: now and then hardly notices.
@@ -34,6 +36,11 @@ _DEBT_SECONDS = 5.0
 _PROBE_SECONDS = 1.0
 
 
+def pace_of(rate: float) -> Pace:
+    """Return the bucket that fills at ``rate`` tokens per second."""
+    return Pace(rate, max(BURST_AT_LEAST, math.ceil(rate * BURST_SECONDS)))
+
+
 class Pacing:
     """Tokens for channels and providers; a rate of 0 asks nobody and grants everything."""
 
@@ -41,7 +48,7 @@ class Pacing:
         self, redis: Redis, peers: Peers, metrics: Metrics, rates: Rates
     ) -> None:
         self._redis = redis
-        self._script = redis.register_script(_SCRIPT)
+        self._shared = SharedBuckets(redis)
         self._peers = peers
         self._metrics = metrics
         self._rates = rates
@@ -81,8 +88,8 @@ class Pacing:
             except limits.AWAY as error:
                 self._fall_back(error)
         now = time.monotonic()
-        rate /= self._peers.count(now)
-        return self._bucket(name, rate, now).take(wanted, rate, now)
+        share = self._share(rate, now)
+        return self._bucket(name, share, now).take(wanted, share, now)
 
     async def _charge(self, name: str, rate: float) -> None:
         if not self._away.is_set():
@@ -92,8 +99,10 @@ class Pacing:
             except limits.AWAY as error:
                 self._fall_back(error)
         now = time.monotonic()
-        rate /= self._peers.count(now)
-        self._bucket(name, rate, now).charge(THROTTLED_COSTS, rate, now, _DEBT_SECONDS)
+        share = self._share(rate, now)
+        self._bucket(name, share, now).charge(
+            THROTTLED_COSTS, share, now, _DEBT_SECONDS
+        )
 
     def tokens_per_second(self) -> dict[Channel, float]:
         """Return what was taken of each limit since this was last asked."""
@@ -122,14 +131,13 @@ class Pacing:
 
     async def _run(self, name: str, rate: float, *, wanted: int, charged: int) -> Grant:
         # A rate has a bucket of its own: a debt made at another one would be paid at this.
-        granted, wait = cast(
-            "tuple[int, int]",
-            await self._script(
-                keys=[f"tocsin:pace:{name}:{rate:g}"],
-                args=[rate, burst_of(rate), wanted, charged, _DEBT_SECONDS],
-            ),
+        return await self._shared.take(
+            f"tocsin:pace:{name}:{rate:g}",
+            pace_of(rate),
+            wanted,
+            charged=charged,
+            debt_seconds=_DEBT_SECONDS,
         )
-        return Grant(granted, wait / 1_000_000)
 
     def _fall_back(self, error: Exception) -> None:
         if self._away.is_set():
@@ -138,7 +146,10 @@ class Pacing:
         self._metrics.pacing_fell_back()
         log.warning("pacing.fell_back", error=repr(error))
 
-    def _bucket(self, name: str, rate: float, now: float) -> Bucket:
+    def _share(self, rate: float, now: float) -> Pace:
+        return pace_of(rate / self._peers.count(now))
+
+    def _bucket(self, name: str, share: Pace, now: float) -> Bucket:
         if name not in self._local:
-            self._local[name] = Bucket(rate, now)
+            self._local[name] = Bucket(share, now)
         return self._local[name]

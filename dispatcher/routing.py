@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from contracts.channels import Channel
 from dispatcher.breakers import Breaker
-from dispatcher.buckets import Grant
 from dispatcher.pacing import Pacing
 from dispatcher.providers.port import Provider
 from dispatcher.rates import Rates
 from dispatcher.sharing import Breakers
+from ops.runtime.buckets import Grant
 
 _NOTHING_LEFT = 1e-9
 

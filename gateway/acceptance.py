@@ -1,11 +1,12 @@
 """Accepts what a request asks for, once for each ``Idempotency-Key``."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from contracts.problems import ProblemType
+from gateway.answers import Answers, Remembered, digest_of
 from gateway.errors import KeyInFlight, Refusal
 from gateway.intake import Intake
 from gateway.metrics import Metrics
@@ -36,6 +37,13 @@ def key_of(call: Call) -> str | None:
     return key
 
 
+def _mismatch() -> Refusal:
+    return Refusal(
+        ProblemType.IDEMPOTENCY_KEY_MISMATCH,
+        "this Idempotency-Key was used with another body",
+    )
+
+
 class Acceptance:
     """Hands requests to the intake, and answers those whose key was answered before."""
 
@@ -43,12 +51,14 @@ class Acceptance:
         self,
         intake: Intake,
         store: Store,
+        answers: Answers,
         metrics: Metrics,
         *,
         idempotency_hours: float,
     ) -> None:
         self._intake = intake
         self._store = store
+        self._answers = answers
         self._metrics = metrics
         self._remembered = timedelta(hours=idempotency_hours)
 
@@ -59,6 +69,7 @@ class Acceptance:
         resource_id: UUID,
         location: str,
         response: bytes,
+        again: Callable[[UUID], bytes],
         body: bytes,
         key: str | None,
         notifications: Sequence[NewNotification],
@@ -66,7 +77,8 @@ class Acceptance:
     ) -> Answer:
         """Commit and answer 202 with ``response``; or, for a key that has an answer, that.
 
-        With a key, the rows carry ``resource_id`` as their ``reservation_id``.
+        With a key, the rows carry ``resource_id`` as their ``reservation_id``. ``again``
+        makes the response that the same call would have had with another id.
         """
         reservation = None
         if key is not None:
@@ -80,14 +92,47 @@ class Acceptance:
                 correlation_id=call.correlation_id,
                 expires_at=datetime.now(UTC) + self._remembered,
             )
+            if (replay := await self._recall(call, reservation, again)) is not None:
+                return replay
         is_new = await self._intake.accept(
             Submission(
                 notifications=notifications, batch=batch, reservation=reservation
             )
         )
         if is_new or reservation is None:
+            if reservation is not None:
+                self._remember(reservation, response)
             return Answer(202, response, headers=[(b"location", location.encode())])
         return await self._replay(reservation)
+
+    async def _recall(
+        self, call: Call, reservation: Reservation, again: Callable[[UUID], bytes]
+    ) -> Answer | None:
+        """Answer from the fast layer, if it knows the key."""
+        known = await self._answers.recall(reservation.owner)
+        if known is None:
+            return None
+        if known.body_hash != reservation.body_hash:
+            raise _mismatch()
+        own, call.correlation_id = call.correlation_id, known.correlation_id
+        response = again(known.resource_id)
+        if known.is_answered_by(response):
+            self._metrics.replayed()
+            return Answer(200, response, headers=[_REPLAY_HEADER])
+        # Another version of the gateway, or a template that has changed since.
+        call.correlation_id = own
+        return None
+
+    def _remember(self, reservation: Reservation, response: bytes) -> None:
+        self._answers.remember(
+            reservation.owner,
+            Remembered(
+                reservation.body_hash,
+                reservation.resource_id,
+                digest_of(response),
+                reservation.correlation_id,
+            ),
+        )
 
     async def _replay(self, reservation: Reservation) -> Answer:
         stored = await self._store.of(reservation.tenant).answer(
@@ -97,10 +142,7 @@ class Acceptance:
             # It expired and was pruned since the reservation was lost: the next try will win.
             raise KeyInFlight
         if stored.body_hash != reservation.body_hash:
-            raise Refusal(
-                ProblemType.IDEMPOTENCY_KEY_MISMATCH,
-                "this Idempotency-Key was used with another body",
-            )
+            raise _mismatch()
         self._metrics.replayed()
         return Answer(
             200,

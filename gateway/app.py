@@ -7,22 +7,27 @@ from functools import partial
 import structlog
 
 from gateway.acceptance import Acceptance
+from gateway.allowances import Allowances
+from gateway.answers import Answers
 from gateway.auth import Authenticate, Keyring, let_everyone_in
+from gateway.cors import Cors
 from gateway.door import Door
 from gateway.front import Front
 from gateway.intake import Intake
 from gateway.live import live
 from gateway.live.live import Live
 from gateway.metrics import Metrics
+from gateway.proxies import Proxies
 from gateway.publishing import Publishing
 from gateway.rest import build_app
 from gateway.routes.batches import Batches
 from gateway.routes.health import Probes
 from gateway.routes.notifications import Notifications
 from gateway.routing import RouteName
-from gateway.server import listen, raise_file_limit, serve
+from gateway.server import Waits, listen, raise_file_limit, serve
 from gateway.settings import GatewaySettings
 from gateway.store import Store
+from gateway.upload import Patience
 from ops.runtime.heartbeat import Readings
 from ops.runtime.service import Service
 
@@ -70,14 +75,27 @@ class Gateway:
         # A 202 needs only the ledger: without the bus a gateway still does its work.
         service.readiness.depends_on("nats", service.bus.check, required=False)
         service.heartbeat.reports(self._readings)
+        self._answers = Answers(
+            service.redis,
+            self._metrics,
+            remember_seconds=settings.gateway_idempotency_hours * 3600,
+        )
         acceptance = Acceptance(
             self._intake,
             self._store,
+            self._answers,
             self._metrics,
             idempotency_hours=settings.gateway_idempotency_hours,
         )
+        self._allowances = self._limit()
+        self._patience = Patience(settings.gateway_body_seconds)
         authenticate = self._authenticate()
-        door = Door(authenticate, self._metrics)
+        door = Door(
+            authenticate,
+            self._metrics,
+            allowances=self._allowances,
+            answer_seconds=settings.gateway_answer_seconds,
+        )
         self._live = Live(
             settings, service.bus, self._store, authenticate, service.registry
         )
@@ -87,11 +105,16 @@ class Gateway:
             *self._live.routes(),
             *Probes(service.readiness, service.registry).routes(),
         ]
+        self.routes = routes
+        self.quart = build_app(door, routes, self._patience)
         self.front = Front(
             door,
-            build_app(door, routes),
+            self.quart,
             direct=[route for route in routes if route.name in direct],
             sockets={live.PATH: partial(self._live.serve_socket, door)},
+            patience=self._patience,
+            proxies=Proxies(settings.gateway_trusted_proxies),
+            cors=Cors(settings.gateway_cors_origins),
         )
 
     def _authenticate(self) -> Authenticate:
@@ -100,6 +123,12 @@ class Gateway:
             return Keyring(self._store, seconds).authenticate
         log.warning("authentication.disabled", host=self._settings.gateway_host)
         return let_everyone_in
+
+    def _limit(self) -> Allowances | None:
+        per_minute = self._settings.gateway_rate_limit
+        if not per_minute:
+            return None
+        return Allowances(self._service.redis, self._metrics, per_minute=per_minute)
 
     def _readings(self) -> Readings:
         return Readings(
@@ -129,7 +158,10 @@ class Gateway:
         living = asyncio.create_task(
             self._live.run(self._service.stopping), name="live"
         )
-        tasks = (committing, publishing, sweeping, living)
+        tasks = [committing, publishing, sweeping, living]
+        if self._allowances is not None:
+            probing = self._allowances.run(self._service.stopping)
+            tasks.append(asyncio.create_task(probing, name="rate_limits"))
         for task in tasks:
             task.add_done_callback(self._ended)
         drain_seconds = self._settings.drain_seconds
@@ -139,10 +171,15 @@ class Gateway:
                 listener,
                 self._stopped,
                 drain_seconds * (1 - _INTAKE_SHARE),
+                Waits(
+                    header_seconds=self._settings.gateway_header_seconds,
+                    send_seconds=self._settings.gateway_send_seconds,
+                ),
             )
             async with asyncio.timeout(drain_seconds * _INTAKE_SHARE):
                 self._intake.drain()
                 await committing
+                await self._answers.drain()
                 self._publishing.drain()
                 await publishing
                 await sweeping
@@ -157,7 +194,7 @@ class Gateway:
     async def _stopped(self) -> None:
         """Return when the service is told to stop; clients then have to hurry."""
         await self._service.stopping.wait()
-        self.front.patience.end_within(self._settings.drain_seconds * _CLIENT_SHARE)
+        self._patience.end_within(self._settings.drain_seconds * _CLIENT_SHARE)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """Stop the service when a loop that should outlive every error has not."""

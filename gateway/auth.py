@@ -17,6 +17,8 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]{1,256})")
 #: Guessed keys must not fill the memory; forgetting all at once costs a lookup each.
 _REMEMBERED_AT_MOST = 10_000
 
+#: Of a key's hash: enough to tell keys apart, too little to be the hash.
+_NAME_BYTES = 12
 
 #: Turns the value of ``Authorization`` into a caller, or raises ``unauthorized``.
 Authenticate = Callable[[bytes | None], Awaitable[Principal]]
@@ -84,7 +86,10 @@ class Keyring:
 
     async def _ask(self, secret_hash: bytes) -> Principal | None:
         holder = await self._keys.find_key(secret_hash)
-        principal = None if holder is None else Principal(holder.tenant, holder.role)
+        principal = None
+        if holder is not None:
+            name = secret_hash[:_NAME_BYTES].hex()
+            principal = Principal(holder.tenant, holder.role, name)
         if len(self._known) >= _REMEMBERED_AT_MOST:
             self._known.clear()
         self._known[secret_hash] = (

@@ -1,5 +1,6 @@
 """What every request passes on its way to a handler, whichever server it came through."""
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -9,9 +10,12 @@ import structlog
 
 from contracts.ids import new_id
 from contracts.problems import Problem, ProblemType
+from gateway.allowances import Allowances
 from gateway.auth import Authenticate
 from gateway.errors import ClientGone, LedgerAway, Refusal
 from gateway.metrics import Metrics
+from gateway.principals import Permission
+from gateway.proxies import household_of
 from gateway.routing import PROBLEM_JSON, Answer, Call, Route, RouteName
 from gateway.store import UNAVAILABLE
 
@@ -21,11 +25,9 @@ CORRELATION_HEADER = b"x-correlation-id"
 
 _VISIBLE = re.compile(rb"[!-~]{1,128}")
 
+#: Those that are the same on every response come from the server.
 _SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
 
@@ -37,11 +39,13 @@ def open_call(
     path: str,
     headers: dict[bytes, bytes],
     read: Callable[[int], Awaitable[bytes]],
+    client: tuple[str, int] | None = None,
 ) -> Call:
     """Make a call of a request, with the correlation id it was sent or one of its own."""
     sent = headers.get(CORRELATION_HEADER, b"")
     correlation_id = sent.decode() if _VISIBLE.fullmatch(sent) else str(new_id())
-    return Call(method, path, headers, read, correlation_id)
+    address = client[0] if client else ""
+    return Call(method, path, headers, read, correlation_id, address)
 
 
 def response_headers(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
@@ -51,6 +55,7 @@ def response_headers(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
         (b"content-type", answer.content_type),
         *_content_length(answer),
         (CORRELATION_HEADER, correlation_id.encode()),
+        *(call.allowance.headers() if call.allowance else ()),
         *answer.headers,
         *_SECURITY_HEADERS,
     ]
@@ -65,20 +70,29 @@ def _content_length(answer: Answer) -> list[tuple[bytes, bytes]]:
 class Door:
     """Authenticates, admits, and turns whatever goes wrong into a problem."""
 
-    def __init__(self, authenticate: Authenticate, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        authenticate: Authenticate,
+        metrics: Metrics,
+        *,
+        allowances: Allowances | None,
+        answer_seconds: float,
+    ) -> None:
         self._authenticate = authenticate
         self._metrics = metrics
+        self._allowances = allowances
+        self._answer_seconds = answer_seconds
 
     async def answer(self, route: Route, call: Call, **words: str) -> Answer:
         """Answer a call. Raises only ``ClientGone`` and cancellation."""
         started = time.perf_counter()
         try:
-            if route.permission is not None:
-                authorization = call.headers.get(b"authorization")
-                call.principal = await self._authenticate(authorization)
-                call.principal.must(route.permission)
-            _check_correlation_id(call)
-            answer = await route.handler(call, **words)
+            async with asyncio.timeout(self._answer_seconds):
+                self._recognize(call)
+                if route.permission is not None:
+                    await self._admit(call, route.permission)
+                _check_correlation_id(call)
+                answer = await route.handler(call, **words)
         except Refusal as refusal:
             answer = self.refuse(call, refusal)
         except ClientGone:
@@ -93,8 +107,35 @@ class Door:
         )
         return answer
 
-    def turn_away(self, call: Call, refusal: Refusal) -> Answer:
+    def _recognize(self, call: Call) -> None:
+        """Find the allowance of the caller's address, which holds until its key is known."""
+        if self._allowances is not None and call.client:
+            call.allowance = self._allowances.of(f"address:{household_of(call.client)}")
+
+    async def _admit(self, call: Call, permission: Permission) -> None:
+        """Find out who is calling, let them pay, and see whether they may.
+
+        Whoever cannot say who they are pays by their address.
+        """
+        try:
+            call.principal = await self._authenticate(
+                call.headers.get(b"authorization")
+            )
+        except Refusal:
+            await call.spend(1)
+            raise
+        if self._allowances is not None and call.principal.key:
+            call.allowance = self._allowances.of(f"key:{call.principal.key}")
+        await call.spend(1)
+        call.principal.must(permission)
+
+    async def turn_away(self, call: Call, refusal: Refusal) -> Answer:
         """Answer a call that no route takes."""
+        self._recognize(call)
+        try:
+            await call.spend(1)
+        except Refusal as limited:
+            refusal = limited
         answer = self.refuse(call, refusal)
         self._metrics.request_finished(RouteName.UNMATCHED, answer.status, 0.0)
         return answer

@@ -3,11 +3,13 @@
 Refusal                  answered with a problem
 ├── IntakeFull           too much waits to be committed
 ├── KeyInFlight          the same idempotency key is being committed right now
+├── RateLimited          the caller has used up what it may
 ├── LedgerAway           not known to be committed, so not accepted
 └── SubmissionFailed     the ledger refused this submission and no other
 ClientGone               the client left; nobody waits for an answer
 """
 
+import math
 from collections.abc import Sequence
 
 from contracts.problems import FieldError, ProblemType
@@ -57,6 +59,17 @@ class KeyInFlight(Refusal):
             ProblemType.IDEMPOTENCY_IN_PROGRESS,
             "a request with this Idempotency-Key is still in progress",
             retry_after_seconds=1,
+        )
+
+
+class RateLimited(Refusal):
+    """The caller has used up what it may; in ``wait_seconds`` there is enough again."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__(
+            ProblemType.RATE_LIMITED,
+            "the rate limit is used up; try again later",
+            retry_after_seconds=max(1, math.ceil(wait_seconds)),
         )
 
 

@@ -16,8 +16,10 @@ from hypercorn.typing import (
 )
 
 from gateway.bodies import refuse_declared
+from gateway.cors import Cors, is_preflight, permit
 from gateway.door import Door, open_call, response_headers
 from gateway.errors import ClientGone
+from gateway.proxies import Proxies
 from gateway.routing import Answer, Call, Route
 from gateway.upload import Patience, Upload
 
@@ -33,18 +35,26 @@ class Front:
         door: Door,
         quart: ASGIFramework,
         direct: Iterable[Route],
+        *,
         sockets: Mapping[str, ASGIFramework],
+        patience: Patience,
+        proxies: Proxies,
+        cors: Cors,
     ) -> None:
         self._door = door
         self._quart = quart
         self._sockets = sockets
         self._direct = {(route.method, route.path): route for route in direct}
-        self.patience = Patience()
+        self._patience = patience
+        self._proxies = proxies
+        self._cors = cors
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         """Serve one scope."""
+        if scope["type"] == "http" or scope["type"] == "websocket":
+            scope["client"] = self._proxies.see_through(scope)
         if scope["type"] == "websocket":
             app = self._sockets.get(scope["path"], self._quart)
             await app(scope, receive, send)
@@ -52,7 +62,12 @@ class Front:
         if scope["type"] != "http":
             await self._quart(scope, receive, send)
             return
-        upload = Upload(receive, self.patience)
+        if self._cors.is_on and (origin := self._cors.origin_of(scope)) is not None:
+            send = self._cors.shown_to(origin, send)
+            if is_preflight(scope):
+                await permit(send)
+                return
+        upload = Upload(receive, self._patience)
         route = self._direct.get((scope["method"], scope["path"]))
         if route is None:
             await self._quart(scope, upload.receive, upload.then_finish(send))
@@ -68,7 +83,13 @@ class Front:
             refuse_declared(headers, at_most_bytes)
             return await upload.read(at_most_bytes)
 
-        call = open_call(scope["method"], scope["raw_path"].decode(), headers, read)
+        call = open_call(
+            scope["method"],
+            scope["raw_path"].decode(),
+            headers,
+            read,
+            scope["client"],
+        )
         try:
             answer = await self._door.answer(route, call)
         except ClientGone:

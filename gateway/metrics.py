@@ -35,6 +35,14 @@ class LeftBecause(StrEnum):
     BACKLOG = "backlog"  #: too much was waiting for the bus
 
 
+class Recall(StrEnum):
+    """What came of asking Redis for the answer of an idempotency key."""
+
+    HIT = "hit"
+    MISS = "miss"
+    AWAY = "away"  #: Redis was away or too slow
+
+
 class StatusClass(StrEnum):
     """The first digit of a status code."""
 
@@ -96,6 +104,23 @@ class Metrics:
         self._replays = Counter(
             "tocsin_idempotent_replays",
             "Requests answered with an earlier answer of their key.",
+            registry=registry,
+        )
+        recalls = Counter(
+            "tocsin_idempotency_recalls",
+            "Idempotency keys looked up in Redis before the ledger.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._recalls = {outcome: recalls.labels(outcome) for outcome in Recall}
+        self._limits_local = Gauge(
+            "tocsin_rate_limits_local",
+            "1 while Redis is away and this gateway counts callers' requests by itself.",
+            registry=registry,
+        )
+        self._limit_fallbacks = Counter(
+            "tocsin_rate_limit_fallbacks",
+            "Times Redis went away from the rate limits.",
             registry=registry,
         )
         self._group_sizes = Histogram(
@@ -161,6 +186,19 @@ class Metrics:
     def refused(self, problem: ProblemType) -> None:
         """Count one problem."""
         self._refusals[problem].inc()
+
+    def recalled(self, outcome: Recall) -> None:
+        """Count one key that was looked up in Redis."""
+        self._recalls[outcome].inc()
+
+    def limits_fell_back(self) -> None:
+        """Note that rate limits are counted here alone."""
+        self._limits_local.set(1)
+        self._limit_fallbacks.inc()
+
+    def limits_shared(self) -> None:
+        """Note that rate limits are shared again."""
+        self._limits_local.set(0)
 
     def replayed(self) -> None:
         """Count one answer given again."""

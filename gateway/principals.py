@@ -30,6 +30,7 @@ class Principal:
 
     tenant: str
     role: Role
+    key: str = ""  #: names the API key; empty where authentication is off
 
     def may(self, permission: Permission) -> bool:
         """Say whether the caller's role allows it."""

@@ -19,23 +19,24 @@ from gateway.bodies import refuse_declared, too_large
 from gateway.door import Door, open_call, response_headers
 from gateway.errors import Refusal
 from gateway.routing import Answer, Call, Route
+from gateway.upload import Patience, too_slow
 
 
-def build_app(door: Door, routes: list[Route]) -> Quart:
+def build_app(door: Door, routes: list[Route], patience: Patience) -> Quart:
     """Build the application that serves ``routes`` through ``door``."""
     app = Quart("gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BATCH_AT_MOST_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     for route in routes:
-        _add(app, door, route)
+        _add(app, door, route, patience)
 
     async def refuse(error: HTTPException) -> Response:
-        call = _call()
-        return _response(call, door.turn_away(call, _refusal_of(error)))
+        call = _call(patience)
+        return _response(call, await door.turn_away(call, _refusal_of(error)))
 
     async def fail(error: Exception) -> Response:
-        call = _call()
+        call = _call(patience)
         return _response(call, door.fail(call, error))
 
     app.register_error_handler(HTTPException, refuse)
@@ -43,9 +44,9 @@ def build_app(door: Door, routes: list[Route]) -> Quart:
     return app
 
 
-def _add(app: Quart, door: Door, route: Route) -> None:
+def _add(app: Quart, door: Door, route: Route, patience: Patience) -> None:
     async def view(**words: str) -> Response:
-        call = _call()
+        call = _call(patience)
         return _response(call, await door.answer(route, call, **words))
 
     app.add_url_rule(
@@ -57,7 +58,7 @@ def _add(app: Quart, door: Door, route: Route) -> None:
     )
 
 
-def _call() -> Call:
+def _call(patience: Patience) -> Call:
     """Make a call of the request, or of the handshake of a WebSocket, that is served."""
     if has_websocket_context():
         return _open(websocket, _read_nothing)
@@ -66,10 +67,14 @@ def _call() -> Call:
     async def read(at_most_bytes: int) -> bytes:
         refuse_declared(headers, at_most_bytes)
         chunks = bytearray()
-        async for chunk in request.body:
-            chunks += chunk
-            if len(chunks) > at_most_bytes:
-                raise too_large(at_most_bytes)
+        try:
+            async with patience.for_a_body():
+                async for chunk in request.body:
+                    chunks += chunk
+                    if len(chunks) > at_most_bytes:
+                        raise too_large(at_most_bytes)
+        except TimeoutError:
+            raise too_slow() from None
         return bytes(chunks)
 
     return _open(request, read)
@@ -77,7 +82,13 @@ def _call() -> Call:
 
 def _open(asked: Request | Websocket, read: Callable[[int], Awaitable[bytes]]) -> Call:
     path = asked.scope.get("raw_path") or asked.path.encode()
-    return open_call(asked.method, path.decode(), dict(asked.scope["headers"]), read)
+    return open_call(
+        asked.method,
+        path.decode(),
+        dict(asked.scope["headers"]),
+        read,
+        asked.scope["client"],
+    )
 
 
 async def _read_nothing(_at_most_bytes: int) -> bytes:

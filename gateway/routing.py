@@ -7,8 +7,13 @@ the same one serves every door of the gateway.
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from gateway.errors import Refusal
 from gateway.principals import EVERYONE, Permission, Principal
+
+if TYPE_CHECKING:
+    from gateway.allowances import Allowance  # which counts in metrics, by route
 
 JSON = b"application/json"
 PROBLEM_JSON = b"application/problem+json"
@@ -40,7 +45,22 @@ class Call:
     headers: dict[bytes, bytes]  #: names in lower case
     read: Callable[[int], Awaitable[bytes]]  #: the body, of at most so many bytes
     correlation_id: str
+    client: str = ""  #: the address it comes from, if it has one
     principal: Principal = EVERYONE
+    #: What the caller may still do; None is anything.
+    allowance: "Allowance | None" = None
+    paid: int = 0  #: of the allowance, for this call
+
+    async def spend(self, cost: int) -> None:
+        """Pay for some work; ``rate-limited`` when it is too much, and then all of it is free."""
+        if self.allowance is None:
+            return
+        try:
+            await self.allowance.spend(cost)
+        except Refusal:
+            self.allowance.give_back(self.paid)
+            raise
+        self.paid += cost
 
 
 @dataclass(slots=True)

@@ -1,11 +1,39 @@
 """Settings of the gateway."""
 
 import ipaddress
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
 
 from contracts.settings import MeshSettings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
+
+
+def _divide(value: Any) -> Any:
+    """Take apart words with commas between them."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+def _networks(value: Any) -> Any:
+    words = _divide(value)
+    for word in words:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise ValueError(f"{error}; a network looks like 10.0.0.0/8") from error
+    return words
+
+
+#: Settings that are written as words with commas between them.
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_divide)]
 
 
 def is_loopback(host: str) -> bool:
@@ -49,6 +77,22 @@ class GatewaySettings(MeshSettings):
     gateway_live_ping_seconds: Annotated[float, Field(ge=0.05, le=300)] = 20.0
     """How often open WebSockets and event streams hear that the gateway lives, and how
     long they may outlive their key."""
+    gateway_rate_limit: Annotated[int, Field(ge=0, le=1_000_000_000)] = 6_000
+    """Requests a minute for each key, or for each client address where keys are off; a
+    batch counts as many as it has members. 0 means no limit."""
+    gateway_trusted_proxies: Networks = ()
+    """Networks whose ``X-Forwarded-For`` is believed, like ``10.0.0.0/8,192.168.1.7``."""
+    gateway_cors_origins: Words = ()
+    """Origins whose scripts may call the gateway, like ``https://app.example.com``; ``*``
+    lets in all of them and needs keys."""
+    gateway_header_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """How long a client may take to send the head of a request."""
+    gateway_body_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """How long a client may take to send a body."""
+    gateway_answer_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """How long one answer may take in all, the body's arrival included; then it is 503."""
+    gateway_send_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """How long a client may keep an answer from being sent by not reading it."""
 
     @field_validator("gateway_require_keys")
     @classmethod
@@ -60,3 +104,20 @@ class GatewaySettings(MeshSettings):
                 "listens on loopback only"
             )
         return required
+
+    @field_validator("gateway_cors_origins")
+    @classmethod
+    def _check_origins(
+        cls, origins: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; one looks like https://app.example.com"
+                )
+        if "*" in origins and not info.data.get("gateway_require_keys"):
+            raise ValueError(
+                "'*' lets every web page call the gateway, which needs "
+                "TOCSIN_GATEWAY_REQUIRE_KEYS=true"
+            )
+        return origins

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from hypercorn.typing import (
     ASGIReceiveCallable,
@@ -15,9 +15,6 @@ from contracts.problems import ProblemType
 from gateway.bodies import too_large
 from gateway.errors import ClientGone, Refusal
 
-#: A body that is slower than this is given up.
-_READ_SECONDS = 30.0
-
 #: A client that is refused in the middle of its upload is listened to for so long and so
 #: much; cut off at once, it would see a broken connection and not its answer.
 _LINGER_SECONDS = 5.0
@@ -27,7 +24,8 @@ _LINGER_BYTES = 64 << 20
 class Patience:
     """How long the gateway waits for its clients: less when it has to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, body_seconds: float) -> None:
+        self._body_seconds = body_seconds
         self._waits: set[asyncio.Timeout] = set()
         self._end = float("inf")
 
@@ -36,6 +34,10 @@ class Patience:
         self._end = asyncio.get_running_loop().time() + seconds
         for wait in self._waits:
             wait.reschedule(min(wait.when() or self._end, self._end))
+
+    def for_a_body(self) -> AbstractAsyncContextManager[None]:
+        """Wait for a whole body; TimeoutError when it takes too long."""
+        return self.at_most(self._body_seconds)
 
     @asynccontextmanager
     async def at_most(self, seconds: float) -> AsyncIterator[None]:
@@ -47,6 +49,11 @@ class Patience:
                 yield
             finally:
                 self._waits.discard(wait)
+
+
+def too_slow() -> Refusal:
+    """Return the refusal of a body that takes too long."""
+    return Refusal(ProblemType.BAD_REQUEST, "the body did not arrive in time")
 
 
 class Upload:
@@ -77,7 +84,7 @@ class Upload:
         """Return the whole body; ``payload-too-large`` as soon as it is too long."""
         chunks: list[bytes] = []
         try:
-            async with self._patience.at_most(_READ_SECONDS):
+            async with self._patience.for_a_body():
                 while not self.is_over:
                     event = await self.receive()
                     if event["type"] != "http.request":
@@ -86,9 +93,7 @@ class Upload:
                     if self.received_bytes > at_most_bytes:
                         raise too_large(at_most_bytes)
         except TimeoutError:
-            raise Refusal(
-                ProblemType.BAD_REQUEST, "the body did not arrive in time"
-            ) from None
+            raise too_slow() from None
         return b"".join(chunks)
 
     async def discard(self) -> None:

@@ -109,7 +109,13 @@ class Live:
         assert scope["type"] == "websocket"
         headers = dict(scope["headers"])
         subprotocol = _choose_subprotocol(scope, headers)
-        call = open_call("GET", scope["raw_path"].decode(), headers, _read_nothing)
+        call = open_call(
+            "GET",
+            scope["raw_path"].decode(),
+            headers,
+            _read_nothing,
+            scope["client"],
+        )
         answer = await door.answer(self._handshake, call)
         if answer.status != _SWITCHING_PROTOCOLS:
             await _refuse(call, answer, send)

@@ -1,6 +1,7 @@
 """Many notifications at once, all accepted or none."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from contracts.ids import new_id, time_of
 from contracts.limits import BATCH_AT_MOST_BYTES
@@ -53,7 +54,9 @@ class Batches:
         """Accept a batch."""
         key = key_of(call)
         body = await read_json(call, BATCH_AT_MOST_BYTES)
-        drafts = check_all(decode_batch(body))
+        members = decode_batch(body)
+        await call.spend(len(members) - 1)
+        drafts = check_all(members)
         id_ = new_id()  # before its members': their ids are a range that begins here
         reservation_id = None if key is None else id_
         traceparent = traceparent_of(call)
@@ -69,17 +72,23 @@ class Batches:
             )
             for draft in drafts
         ]
-        response = BatchAccepted(
-            id=id_,
-            size=len(notifications),
-            correlation_id=call.correlation_id,
-            created_at=time_of(id_),
-        )
+
+        def response_of(id_: UUID) -> bytes:
+            return encode(
+                BatchAccepted(
+                    id=id_,
+                    size=len(notifications),
+                    correlation_id=call.correlation_id,
+                    created_at=time_of(id_),
+                )
+            )
+
         return await self._acceptance.accept(
             call,
             resource_id=id_,
             location=f"{PATH}/{id_}",
-            response=encode(response),
+            response=response_of(id_),
+            again=response_of,
             body=body,
             key=key,
             notifications=notifications,

@@ -1,5 +1,7 @@
 """One notification: create it, look at it, see what happened to it."""
 
+from uuid import UUID
+
 from contracts.ids import new_id
 from gateway.acceptance import Acceptance, key_of
 from gateway.bodies import read_json
@@ -8,7 +10,7 @@ from gateway.principals import Permission
 from gateway.requests import SINGLE_AT_MOST_BYTES, decode_single
 from gateway.routing import Answer, Call, Route, RouteName
 from gateway.store import Store
-from gateway.submissions import draft_notification
+from gateway.submissions import NewNotification, draft_notification
 from gateway.tracing import traceparent_of
 from gateway.validation import check
 from gateway.views import accepted, encode
@@ -55,19 +57,25 @@ class Notifications:
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
         draft = check(decode_single(body))
         id_ = new_id()
-        notification = draft_notification(
-            draft,
-            id_,
-            call,
-            traceparent=traceparent_of(call),
-            key=key,
-            reservation_id=None if key is None else id_,
-        )
+        traceparent = traceparent_of(call)
+
+        def notification_of(id_: UUID) -> NewNotification:
+            return draft_notification(
+                draft,
+                id_,
+                call,
+                traceparent=traceparent,
+                key=key,
+                reservation_id=None if key is None else id_,
+            )
+
+        notification = notification_of(id_)
         return await self._acceptance.accept(
             call,
             resource_id=id_,
             location=f"{PATH}/{id_}",
             response=encode(accepted(notification)),
+            again=lambda id_: encode(accepted(notification_of(id_))),
             body=body,
             key=key,
             notifications=(notification,),

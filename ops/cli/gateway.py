@@ -42,6 +42,15 @@ from ops.cli.services import become, setting, shared_settings
     20_000,
     click.IntRange(min=1000),
 )
+@setting(
+    "--rate-limit",
+    "TOCSIN_GATEWAY_RATE_LIMIT",
+    "N",
+    "Requests a minute for each key, or each address where keys are off; a batch counts"
+    " its members. 0 means no limit.",
+    6000,
+    click.IntRange(min=0),
+)
 @shared_settings
 @click.pass_context
 def command(ctx: click.Context, /, **_settings: object) -> None:

@@ -13,9 +13,8 @@ from redis.asyncio import Redis
 from contracts.channels import Channel, Priority
 from contracts.settings import MeshSettings
 from contracts.topology import NOTIFY
-from dispatcher.buckets import burst_of
 from dispatcher.metrics import Metrics
-from dispatcher.pacing import THROTTLED_COSTS, Pacing
+from dispatcher.pacing import THROTTLED_COSTS, Pacing, pace_of
 from dispatcher.peers import Peers
 from dispatcher.rates import Rates
 from dispatcher.routes import ProviderEntry, Routes
@@ -62,7 +61,7 @@ async def test_a_bucket_is_shared_by_all_who_take_from_it(redis: Redis) -> None:
             assert grant.tokens == 50 or grant.wait_seconds > 0
         await asyncio.sleep(0.01)
 
-    assert 50 * elapsed <= granted <= 100 * elapsed + burst_of(100) + 2
+    assert 50 * elapsed <= granted <= 100 * elapsed + pace_of(100).size + 2
 
 
 async def test_channels_have_buckets_of_their_own(redis: Redis) -> None:
@@ -70,14 +69,14 @@ async def test_channels_have_buckets_of_their_own(redis: Redis) -> None:
     first = await pacing.take(Channel.SMS, 100)
     other = await pacing.take(Channel.EMAIL, 100)
 
-    assert first.tokens == other.tokens == burst_of(10)
+    assert first.tokens == other.tokens == pace_of(10).size
     assert (await pacing.take(Channel.SMS, 100)).tokens == 0
 
 
 async def test_no_limit_asks_nobody() -> None:
     pacing = pacing_over(Redis.from_url(NOWHERE), 0)
 
-    assert await pacing.take(Channel.SMS, 500) == (500, 0.0)
+    assert (await pacing.take(Channel.SMS, 500)).tokens == 500
 
 
 async def test_a_throttled_answer_costs_tokens(redis: Redis) -> None:
@@ -85,7 +84,7 @@ async def test_a_throttled_answer_costs_tokens(redis: Redis) -> None:
     await pacing.charge_for_throttling(Channel.SMS, "webhook")
     grant = await pacing.take(Channel.SMS, 100)
 
-    assert grant.tokens == burst_of(100) - THROTTLED_COSTS
+    assert grant.tokens == pace_of(100).size - THROTTLED_COSTS
 
 
 async def test_a_limit_of_its_own_pays_for_a_provider_s_throttling(
@@ -95,8 +94,8 @@ async def test_a_limit_of_its_own_pays_for_a_provider_s_throttling(
     pacing = pacing_over(redis, 100, routes=routes)
     await pacing.charge_for_throttling(Channel.SMS, "acme")
 
-    assert (await pacing.take(Channel.SMS, 100)).tokens == burst_of(100)
-    assert (await pacing.take_for("acme", 100)).tokens == burst_of(200) - 9
+    assert (await pacing.take(Channel.SMS, 100)).tokens == pace_of(100).size
+    assert (await pacing.take_for("acme", 100)).tokens == pace_of(200).size - 9
     assert (await pacing.take_for("other", 100)).tokens == 100
 
 
@@ -168,7 +167,7 @@ async def test_waiting_for_a_token_costs_neither_attempt_nor_delivery(
     assert info.delivered is not None
     assert info.delivered.consumer_seq < 30 - 5
     assert info.num_redelivered == 0
-    assert elapsed > (30 - burst_of(20)) / 20 - 0.2
+    assert elapsed > (30 - pace_of(20).size) / 20 - 0.2
 
 
 async def test_two_dispatchers_send_together_what_one_may(

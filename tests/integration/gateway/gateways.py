@@ -24,8 +24,14 @@ class RunningGateway:
     """One gateway and a client of it."""
 
     def __init__(
-        self, service: Service, dsn: str, port: int, http: aiohttp.ClientSession
+        self,
+        app: Gateway,
+        service: Service,
+        dsn: str,
+        port: int,
+        http: aiohttp.ClientSession,
     ) -> None:
+        self.app = app
         self.dsn = dsn
         self.service = service
         self.ledger = service.ledger
@@ -58,6 +64,7 @@ class RunningGateway:
             "TRUNCATE notification, notification_event, batch, idempotency_key,"
             " outbox_group"
         )
+        await self.service.redis.flushdb()
 
     async def count(self, table: str = "notification") -> int:
         """Return how many rows a table has."""
@@ -111,7 +118,7 @@ async def running_gateway(
                 f"http://127.0.0.1:{port}", connector=connector
             ) as http:
                 yield RunningGateway(
-                    service, str(gateway_settings.postgres_dsn), port, http
+                    gateway, service, str(gateway_settings.postgres_dsn), port, http
                 )
         finally:
             service.stopping.set()

@@ -95,6 +95,7 @@ async def test_fifty_duplicates_at_once_are_one_notification(
 async def test_a_key_that_has_expired_is_free(emptied_gateway: RunningGateway) -> None:
     first = await emptied_gateway.post(Idempotency_Key="k")
     await emptied_gateway.ledger.fetch("UPDATE idempotency_key SET expires_at = now()")
+    await emptied_gateway.service.redis.flushdb()
     second = await emptied_gateway.post(
         SMS | {"content": "another"}, Idempotency_Key="k"
     )

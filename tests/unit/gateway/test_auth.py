@@ -32,9 +32,21 @@ ACME = KeyHolder("acme", Role.SENDER)
 
 async def test_a_key_says_whose_it_is() -> None:
     keyring = Keyring(Keys(k=ACME), 60)
+    principal = await keyring.authenticate(b"Bearer k")
 
-    assert await keyring.authenticate(b"Bearer k") == Principal("acme", Role.SENDER)
-    assert await keyring.authenticate(b"bearer  k") == Principal("acme", Role.SENDER)
+    assert (principal.tenant, principal.role) == ACME
+    assert await keyring.authenticate(b"bearer  k") == principal
+
+
+async def test_keys_of_one_tenant_have_names_of_their_own() -> None:
+    keyring = Keyring(Keys(k=ACME, other=ACME), 60)
+    names = {
+        (await keyring.authenticate(authorization)).key
+        for authorization in (b"Bearer k", b"Bearer other")
+    }
+
+    assert len(names) == 2
+    assert not any(hash_key("k").hex() in name for name in names)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +101,7 @@ async def test_callers_with_one_key_share_one_question_and_survive_each_other() 
     keys.open.set()
     results: list[Any] = await asyncio.gather(*callers[1:])
 
-    assert results == [Principal("acme", Role.SENDER)] * 4
+    assert [(result.tenant, result.role) for result in results] == [ACME] * 4
     assert keys.looked_up == 1
 
 

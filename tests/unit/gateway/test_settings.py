@@ -47,3 +47,37 @@ def test_the_refusal_is_one_sentence_and_exit_code_2() -> None:
         "tocsin gateway: TOCSIN_GATEWAY_REQUIRE_KEYS: set it to true to listen on "
         "'0.0.0.0': without keys the gateway listens on loopback only\n"
     )
+
+
+def test_networks_and_origins_are_words_with_commas_between_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOCSIN_GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.1.7")
+    monkeypatch.setenv("TOCSIN_GATEWAY_CORS_ORIGINS", "https://a.example.com")
+    settings = GatewaySettings(**SERVERS)
+
+    assert list(map(str, settings.gateway_trusted_proxies)) == [
+        "10.0.0.0/8",
+        "192.168.1.7/32",
+    ]
+    assert settings.gateway_cors_origins == ("https://a.example.com",)
+
+
+def test_what_is_no_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_GATEWAY_TRUSTED_PROXIES", "10.0.0.1/8")
+    with pytest.raises(ValidationError, match="host bits"):
+        GatewaySettings(**SERVERS)
+
+
+@pytest.mark.parametrize(
+    "origins", ["app.example.com", "https://app.example.com/", "null", "https://a b"]
+)
+def test_what_is_no_origin_is_refused(origins: str) -> None:
+    with pytest.raises(ValidationError, match="is no origin"):
+        GatewaySettings(**SERVERS, gateway_cors_origins=origins)
+
+
+def test_every_origin_may_call_only_where_keys_are_asked_for() -> None:
+    with pytest.raises(ValidationError, match="REQUIRE_KEYS=true"):
+        GatewaySettings(**SERVERS, gateway_cors_origins="*")
+    GatewaySettings(**SERVERS, gateway_cors_origins="*", gateway_require_keys=True)

@@ -1,0 +1,243 @@
+"""Invariant 9, route by route: everything that is served, as every role and as a stranger.
+
+A route that is not in ``ROUTES`` fails ``test_every_route_is_walked``; a statement whose
+tenant nobody would miss fails ``test_the_walk_misses_no_tenant``.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from contracts.keys import Role
+from contracts.settings import MeshSettings
+from gateway.store import SQL
+from ops import keys
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from tests.integration.gateway.gateways import (
+    BATCHES,
+    NOTIFICATIONS,
+    RunningGateway,
+    problem_of,
+    running_gateway,
+)
+from tests.waiting import until
+
+OURS = {"channel": "sms", "recipient": "+15555550123", "content": "only for acme"}
+THEIRS = {"channel": "sms", "recipient": "+15555550456", "content": "other business"}
+
+EVERYONE = frozenset(Role)
+SENDERS = EVERYONE - {Role.READER}
+
+
+class Walked(NamedTuple):
+    """What a route answers to whom."""
+
+    to_us: int  #: to those of the tenant whose role may
+    to_strangers: int  #: to an admin of another tenant
+    roles: frozenset[Role] = EVERYONE
+    body: Any = None  #: what is sent
+
+
+#: Of every method and path. Those that ask for no key are in ``OPEN``.
+ROUTES = {
+    ("POST", NOTIFICATIONS): Walked(202, 202, SENDERS, THEIRS),
+    ("GET", f"{NOTIFICATIONS}/<notification_id>"): Walked(200, 404),
+    ("GET", f"{NOTIFICATIONS}/<notification_id>/trace"): Walked(200, 404),
+    ("POST", BATCHES): Walked(202, 202, SENDERS, {"notifications": [THEIRS]}),
+    ("GET", f"{BATCHES}/<batch_id>"): Walked(200, 404),
+}
+OPEN = {("GET", "/healthz/live"), ("GET", "/healthz/ready"), ("GET", "/metrics")}
+
+
+class Made(NamedTuple):
+    """What the tenant ``acme`` has, by the words that name it in paths."""
+
+    key: str
+    ids: dict[str, str]
+
+    def path(self, rule: str) -> str:
+        for word, id_ in self.ids.items():
+            rule = rule.replace(f"<{word}>", id_)
+        assert "<" not in rule, f"nothing is made for {rule}"
+        return rule
+
+
+@pytest_asyncio.fixture
+async def gateway(
+    settings: MeshSettings, bus: Bus, ledger: Ledger
+) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(
+        settings, gateway_require_keys=True, gateway_key_cache_seconds=0.2
+    ) as gateway:
+        yield gateway
+
+
+async def key_for(tenant: str, role: Role = Role.ADMIN) -> str:
+    key, _ = await keys.create(tenant, "walk", role)
+    return f"Bearer {key}"
+
+
+async def make(gateway: RunningGateway) -> Made:
+    key = await key_for("acme")
+    single = await gateway.post(OURS, Authorization=key, Idempotency_Key="k")
+    batch = await gateway.post(
+        {"notifications": [OURS] * 3}, BATCHES, Authorization=key
+    )
+    return Made(
+        key,
+        {
+            "notification_id": (await single.json())["id"],
+            "batch_id": (await batch.json())["id"],
+        },
+    )
+
+
+async def ask(
+    gateway: RunningGateway, method: str, path: str, body: Any, **headers: str
+) -> aiohttp.ClientResponse:
+    response = await gateway.http.request(method, path, json=body, headers=headers)
+    await response.read()
+    return response
+
+
+async def walk_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
+    """Fail if anything of ``acme`` is shown to another tenant, or can be changed by it."""
+    before = await seen_by_us(gateway, made)
+    stranger = await key_for("other")
+    for (method, rule), walked in ROUTES.items():
+        path = made.path(rule)
+        response = await ask(gateway, method, path, walked.body, Authorization=stranger)
+        assert response.status == walked.to_strangers, f"{method} {path}"
+        await tells_nothing_of_ours(response)
+        if response.status == 404:
+            assert (await problem_of(response))["type"] == "/probs/not-found"
+    assert await seen_by_us(gateway, made) == before
+    await replay_as_a_stranger(gateway, stranger)
+    await lose_a_member(gateway, made)
+
+
+async def tells_nothing_of_ours(response: aiohttp.ClientResponse) -> None:
+    text = await response.text()
+    assert OURS["recipient"] not in text
+    assert OURS["content"] not in text
+
+
+async def seen_by_us(gateway: RunningGateway, made: Made) -> list[str]:
+    return [
+        await (await gateway.get(made.path(rule), Authorization=made.key)).text()
+        for (method, rule), walked in ROUTES.items()
+        if method == "GET" and walked.to_strangers == 404
+    ]
+
+
+async def replay_as_a_stranger(gateway: RunningGateway, stranger: str) -> None:
+    """Send our very request with our key: it is theirs, each time, wherever it is known."""
+    ids = set()
+    for status in (202, 200):
+        await gateway.service.redis.flushdb()
+        response = await gateway.post(OURS, Authorization=stranger, Idempotency_Key="k")
+        assert response.status == status
+        ids.add((await response.json())["id"])
+    assert len(ids) == 1, "a stranger was given our answer"
+
+
+async def lose_a_member(gateway: RunningGateway, made: Made) -> None:
+    """A row of another tenant is not shown, even when it says it is of our batch."""
+    path = made.path(f"{BATCHES}/<batch_id>")
+    members = (await (await gateway.get(path, Authorization=made.key)).json())[
+        "notifications"
+    ]
+    await gateway.ledger.fetch(
+        "UPDATE notification SET tenant = 'other' WHERE id = $1::text::uuid",
+        members[1]["id"],
+    )
+    left = (await (await gateway.get(path, Authorization=made.key)).json())[
+        "notifications"
+    ]
+    assert [m["id"] for m in left] == [members[0]["id"], members[2]["id"]]
+
+
+async def test_every_route_is_walked(gateway: RunningGateway) -> None:
+    served = {
+        (method, rule.rule)
+        for rule in gateway.app.quart.url_map.iter_rules()
+        for method in rule.methods or {"GET"}
+        if method != "HEAD"
+    }
+
+    assert served == ROUTES.keys() | OPEN
+
+
+async def test_a_stranger_sees_and_changes_nothing(gateway: RunningGateway) -> None:
+    await walk_as_a_stranger(gateway, await make(gateway))
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in SQL.names() if "tenant = $1" in getattr(SQL, name))
+)
+async def test_the_walk_misses_no_tenant(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Without its tenant, any one statement is found out."""
+    made = await make(gateway)
+    blind = getattr(SQL, name).replace("tenant = $1", "$1::text IS NOT NULL")
+    monkeypatch.setitem(SQL._statements, name, blind)
+    with pytest.raises(AssertionError):
+        await walk_as_a_stranger(gateway, made)
+
+
+async def test_every_role_may_do_what_it_is_for_and_nothing_else(
+    gateway: RunningGateway,
+) -> None:
+    made = await make(gateway)
+    authorizations = {role: await key_for("acme", role) for role in Role}
+    for (method, rule), walked in ROUTES.items():
+        for role, key in authorizations.items():
+            response = await ask(
+                gateway, method, made.path(rule), walked.body, Authorization=key
+            )
+            may = role in walked.roles
+            assert response.status == (walked.to_us if may else 403), (
+                f"{role}: {method} {rule}"
+            )
+            if not may:
+                assert (await problem_of(response))["type"] == "/probs/forbidden"
+
+
+async def test_without_a_key_only_what_is_open_answers(gateway: RunningGateway) -> None:
+    made = await make(gateway)
+    for (method, rule), walked in ROUTES.items():
+        response = await ask(gateway, method, made.path(rule), walked.body)
+        assert response.status == 401, f"{method} {rule}"
+        assert (await problem_of(response))["type"] == "/probs/unauthorized"
+    for method, path in OPEN:
+        assert (await ask(gateway, method, path, None)).status == 200
+
+
+async def test_a_revoked_key_stops_working_at_every_gateway_within_seconds(
+    gateway: RunningGateway, settings: MeshSettings
+) -> None:
+    key, entry = await keys.create("acme", "test", Role.SENDER)
+    other = settings.model_copy(update={"instance": "other"})
+    async with running_gateway(
+        other, gateway_require_keys=True, gateway_key_cache_seconds=1.0
+    ) as second:
+
+        async def statuses() -> set[int]:
+            return {
+                (await each.post(OURS, Authorization=f"Bearer {key}")).status
+                for each in (gateway, second)
+            }
+
+        assert await statuses() == {202}
+        await keys.revoke(entry.id)
+
+        async def refused_by_both() -> bool:
+            return await statuses() == {401}
+
+        await until(refused_by_both, 4)
+        assert await statuses() == {401}
