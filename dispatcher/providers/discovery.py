@@ -19,6 +19,7 @@ GROUP = "tocsin.providers"
 #: Known without an installed distribution too, so that a bare tree runs.
 BUNDLED = {
     "webhook": "dispatcher.providers.webhook:WebhookProvider",
+    "smtp": "dispatcher.providers.smtp:SmtpProvider",
     "noop": "dispatcher.providers.noop:NoopProvider",
 }
 

@@ -14,7 +14,13 @@ from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
 from dispatcher.providers import http
 from dispatcher.providers.addresses import AddressRefused, is_public, public_socket
-from dispatcher.providers.port import OutboundMessage, Outcome, ProviderSettings, short
+from dispatcher.providers.port import (
+    OutboundMessage,
+    Outcome,
+    Provider,
+    ProviderSettings,
+    short,
+)
 from dispatcher.providers.signatures import signature_headers, signing_key
 
 _GONE = 410
@@ -94,7 +100,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_receipt = msgspec.json.Decoder(_Receipt).decode
 
 
-class WebhookProvider:
+class WebhookProvider(Provider):
     """One HTTP endpoint for all channels, over one pool of connections.
 
     Redirects are not followed: they would lead past the check of the address.
@@ -103,7 +109,6 @@ class WebhookProvider:
     Settings = WebhookSettings
     name = "webhook"
     channels = frozenset(Channel)
-    concurrency = None
 
     def __init__(
         self, session: aiohttp.ClientSession, settings: WebhookSettings
