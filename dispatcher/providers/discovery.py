@@ -20,6 +20,7 @@ GROUP = "tocsin.providers"
 BUNDLED = {
     "webhook": "dispatcher.providers.webhook:WebhookProvider",
     "smtp": "dispatcher.providers.smtp:SmtpProvider",
+    "twilio": "dispatcher.providers.twilio:TwilioProvider",
     "noop": "dispatcher.providers.noop:NoopProvider",
 }
 

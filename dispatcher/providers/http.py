@@ -26,7 +26,6 @@ _THROTTLED = 429
 async def open_session(
     headers: Mapping[str, str] | None = None,
     *,
-    auth: aiohttp.BasicAuth | None = None,
     socket_factory: SocketFactoryType | None = None,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Open a pool of connections; the first request makes the first one.
@@ -42,7 +41,6 @@ async def open_session(
         timeout=aiohttp.ClientTimeout(total=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "tocsin", **(headers or {})},
-        auth=auth,
     ) as session:
         yield session
 

@@ -136,7 +136,6 @@ class HttpCarrier(Carrier, ABC):
             case Mood.RESET:
                 request.transport.abort()
             case Mood.GARBAGE:
-                assert isinstance(request.transport, asyncio.Transport)
                 request.transport.write(GARBAGE)
                 request.transport.close()
         # Providers like to repeat what they were sent.

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,6 +14,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 pytest.register_assert_rewrite("tests.integration.providers.conformance")
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Services run on uvloop, so providers are tried on it."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

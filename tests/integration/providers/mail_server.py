@@ -158,15 +158,13 @@ class _Line(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self not in self._mail_server._lines:  # after STARTTLS it is made again
-            assert isinstance(transport, asyncio.Transport)
-            self.wire = transport
+            self.wire = cast("asyncio.Transport", transport)
             self._mail_server._lines.add(self)
             self._mail_server.opened += 1
         super().connection_made(transport)
 
     def say(self, words: bytes) -> None:
-        assert isinstance(self.transport, asyncio.Transport)
-        self.transport.write(words)
+        cast("asyncio.Transport", self.transport).write(words)
 
     def abort(self) -> None:
         self.wire.abort()
