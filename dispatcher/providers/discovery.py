@@ -21,6 +21,8 @@ BUNDLED = {
     "webhook": "dispatcher.providers.webhook:WebhookProvider",
     "smtp": "dispatcher.providers.smtp:SmtpProvider",
     "twilio": "dispatcher.providers.twilio:TwilioProvider",
+    "fcm": "dispatcher.providers.fcm:FcmProvider",
+    "apprise": "dispatcher.providers.apprise:AppriseProvider",
     "noop": "dispatcher.providers.noop:NoopProvider",
 }
 

@@ -220,18 +220,19 @@ class ProviderConformance:
             assert far_side.connections <= provider.concurrency
 
     async def test_a_send_that_is_cut_off_harms_no_other(
-        self, far_side: Carrier, provider: Provider
+        self, far_side: Carrier
     ) -> None:
         far_side.mood = Mood.SILENT
-        cut = [asyncio.create_task(provider.send(self.message())) for _ in range(3)]
-        await until(lambda: far_side.heard == len(cut))
-        for task in cut:
-            task.cancel()
-        await asyncio.wait(cut)
-        far_side.mood = Mood.ACCEPT
+        async with self.opened(far_side, timeout_seconds="2") as provider:
+            cut = [asyncio.create_task(provider.send(self.message())) for _ in "abc"]
+            await until(lambda: far_side.heard == len(cut))
+            for task in cut:
+                task.cancel()
+            await asyncio.wait(cut)
+            far_side.mood = Mood.ACCEPT
 
-        for number in range(5):
-            assert await delivers(provider, self.message(number))
+            for number in range(5):
+                assert await delivers(provider, self.message(number))
 
     async def test_nothing_that_is_seen_tells_who_or_what_or_a_secret(
         self,
