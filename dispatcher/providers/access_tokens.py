@@ -172,7 +172,7 @@ class AccessTokens:
         except TimeoutError as error:
             timeout = Outcome(kind=OutcomeClass.TRANSIENT, code="token_timeout")
             raise TokenUnavailable(timeout) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except http.NETWORK_ERRORS as error:
             raise TokenUnavailable(http.network_error(error)) from error
         if response.status != 200:
             raise TokenUnavailable(_refused(response, answer))

@@ -134,7 +134,7 @@ class FcmProvider(Provider):
                 _, outcome = await self._post(body, await self._tokens.current())
         except TokenUnavailable as error:
             return error.outcome
-        except (aiohttp.ClientError, OSError) as error:
+        except http.NETWORK_ERRORS as error:
             return http.network_error(error)
         return outcome
 

@@ -120,7 +120,7 @@ class TwilioProvider(Provider):
                 return outcome_of(
                     response.status, http.retry_after(response.headers), answer
                 )
-        except (aiohttp.ClientError, OSError) as error:
+        except http.NETWORK_ERRORS as error:
             return http.network_error(error)
 
 

@@ -152,7 +152,7 @@ class WebhookProvider(Provider):
                     words=str(error.os_error),
                 )
             return http.network_error(error)
-        except (aiohttp.ClientError, OSError) as error:
+        except http.NETWORK_ERRORS as error:
             return http.network_error(error)
 
     def _headers(self, message: OutboundMessage, body: bytes) -> dict[str, str]:
@@ -175,12 +175,10 @@ def outcome_of(
             code=str(status),
             message_id=_message_id(answer),
         )
-    return Outcome(
-        kind=http.failure_kind(status),
-        code="gone" if status == _GONE else str(status),
-        words=http.text_of(answer),
-        retry_after_seconds=retry_after_seconds,
-    )
+    outcome = http.refused(status, retry_after_seconds, answer)
+    if status == _GONE:
+        return msgspec.structs.replace(outcome, code="gone")
+    return outcome
 
 
 def _message_id(answer: bytes) -> str | None:
