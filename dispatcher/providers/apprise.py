@@ -113,11 +113,11 @@ class AppriseProvider(Provider):
 
     Settings = AppriseSettings
     name = "apprise"
+    channels = frozenset(Channel)
 
     def __init__(self, settings: AppriseSettings, threads: ThreadPoolExecutor) -> None:
         self._urls = settings.urls
         self._threads = threads
-        self.channels = frozenset(self._urls)
         self.timeout_seconds = settings.timeout_seconds
         self.concurrency = settings.threads
 
@@ -135,7 +135,9 @@ class AppriseProvider(Provider):
 
     async def send(self, message: OutboundMessage) -> Outcome:
         """Send one notification from a thread."""
-        url = self._urls[message.channel]
+        url = self._urls.get(message.channel)
+        if url is None:
+            return Outcome(kind=OutcomeClass.UNROUTABLE, code="no_url")
         if _RECIPIENT in url and not _ONE_TARGET.fullmatch(message.recipient):
             return Outcome(
                 kind=OutcomeClass.PERMANENT,

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from tests.integration.providers.carriers import GARBAGE, Carrier, Mood, Parcel
+from tests.integration.providers.far_sides import GARBAGE, FarSide, Mood, Parcel
 
 USERNAME, PASSWORD = "tocsin", "the password of the mail server"
 REFUSALS = {
@@ -20,7 +20,7 @@ REFUSALS = {
 }
 
 
-class MailServer(Carrier):
+class MailServer(FarSide):
     """Speaks SMTP, with or without TLS and a login."""
 
     def __init__(

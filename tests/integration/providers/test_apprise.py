@@ -10,8 +10,8 @@ from aiohttp import web
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
 from dispatcher.providers.apprise import AppriseProvider, AppriseSettings, refusal
-from tests.integration.providers.carriers import Carrier, HttpCarrier, Mood, Parcel
 from tests.integration.providers.conformance import ProviderConformance, attempt
+from tests.integration.providers.far_sides import FarSide, HttpFarSide, Mood, Parcel
 
 # Apprise loads every service it knows, and with one of them a module that Python drops.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")
@@ -20,7 +20,7 @@ PASSWORD = "the-password-of-the-chat"
 STATUSES = {Mood.TRANSIENT: 503, Mood.THROTTLED: 429, Mood.PERMANENT: 410}
 
 
-class Chat(HttpCarrier):
+class Chat(HttpFarSide):
     """A service that Apprise reaches with ``json://``."""
 
     def __init__(self) -> None:
@@ -52,23 +52,22 @@ class TestConformance(ProviderConformance):
     tells_to_wait = False
     names_messages = False
 
-    def carrier(self) -> AbstractAsyncContextManager[Carrier]:
+    def run_far_side(self) -> AbstractAsyncContextManager[FarSide]:
         return Chat.running()
 
-    def environment(self, carrier: Chat) -> dict[str, str]:
-        return {"TOCSIN_APPRISE_PUSH_URL": carrier.url_for_apprise()}
+    def environment(self, far_side: Chat) -> dict[str, str]:
+        return {"TOCSIN_APPRISE_PUSH_URL": far_side.url_for_apprise()}
 
 
 message = TestConformance().message
 
 
-async def test_only_channels_with_a_url_are_served() -> None:
-    settings: dict[str, Any] = {
-        "sms_url": "json://127.0.0.1/{recipient}",
-        "push_url": "json://127.0.0.1/",
-    }
+async def test_a_channel_without_a_url_leads_nowhere() -> None:
+    settings: dict[str, Any] = {"push_url": "json://127.0.0.1/{recipient}"}
     async with AppriseProvider.open(AppriseSettings(**settings)) as provider:
-        assert provider.channels == {Channel.SMS, Channel.PUSH}
+        outcome = await attempt(provider, message(channel=Channel.SMS))
+
+    assert (outcome.kind, outcome.code) == (OutcomeClass.UNROUTABLE, "no_url")
 
 
 async def test_a_subject_is_the_title_and_a_throttled_status_is_known() -> None:

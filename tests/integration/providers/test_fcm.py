@@ -29,16 +29,16 @@ from dispatcher.providers.access_tokens import (
     read_account,
 )
 from dispatcher.providers.fcm import FcmProvider, FcmSettings, outcome_of
-from tests.integration.providers.carriers import (
-    RETRY_AFTER_SECONDS,
-    HttpCarrier,
-    Mood,
-    Parcel,
-)
 from tests.integration.providers.conformance import (
     ProviderConformance,
     attempt,
     delivers,
+)
+from tests.integration.providers.far_sides import (
+    RETRY_AFTER_SECONDS,
+    HttpFarSide,
+    Mood,
+    Parcel,
 )
 from tests.waiting import until
 
@@ -53,7 +53,7 @@ REFUSALS = {
 }
 
 
-class Google(HttpCarrier):
+class Google(HttpFarSide):
     """Grants access tokens, and takes the messages that carry a good one."""
 
     def __init__(self) -> None:
@@ -163,14 +163,14 @@ class TestConformance(ProviderConformance):
     def account(self, account_file: Path) -> None:
         self.account_file = account_file
 
-    def carrier(self) -> Any:
+    def run_far_side(self) -> Any:
         return Google.running()
 
-    def environment(self, carrier: Google) -> dict[str, str]:
+    def environment(self, far_side: Google) -> dict[str, str]:
         return {
             "TOCSIN_FCM_CREDENTIALS_FILE": str(self.account_file),
-            "TOCSIN_FCM_TOKEN_URL": carrier.token_url,
-            "TOCSIN_FCM_BASE_URL": carrier.url,
+            "TOCSIN_FCM_TOKEN_URL": far_side.token_url,
+            "TOCSIN_FCM_BASE_URL": far_side.url,
         }
 
 

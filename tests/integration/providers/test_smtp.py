@@ -12,12 +12,12 @@ import pytest_asyncio
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
 from dispatcher.providers.smtp import SmtpProvider, SmtpSettings
-from tests.integration.providers.carriers import Mood
 from tests.integration.providers.conformance import (
     ProviderConformance,
     attempt,
     delivers,
 )
+from tests.integration.providers.far_sides import Mood
 from tests.integration.providers.mail_server import PASSWORD, USERNAME, MailServer
 from tests.waiting import until
 
@@ -47,13 +47,13 @@ class TestConformance(ProviderConformance):
     def trusted(self, certificate: Path) -> None:
         self.certificate = certificate
 
-    def carrier(self) -> Any:
+    def run_far_side(self) -> Any:
         return running(self.certificate)
 
-    def environment(self, carrier: MailServer) -> dict[str, str]:
+    def environment(self, far_side: MailServer) -> dict[str, str]:
         return {
             "TOCSIN_SMTP_HOST": "127.0.0.1",
-            "TOCSIN_SMTP_PORT": str(carrier.port),
+            "TOCSIN_SMTP_PORT": str(far_side.port),
             "TOCSIN_SMTP_CA_FILE": str(self.certificate),
             "TOCSIN_SMTP_USERNAME": USERNAME,
             "TOCSIN_SMTP_PASSWORD": PASSWORD,

@@ -11,14 +11,14 @@ from aiohttp import web
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
 from dispatcher.providers.twilio import TwilioProvider, TwilioSettings, outcome_of
-from tests.integration.providers.carriers import (
+from tests.integration.providers.conformance import ProviderConformance, attempt
+from tests.integration.providers.far_sides import (
     RETRY_AFTER_SECONDS,
-    Carrier,
-    HttpCarrier,
+    FarSide,
+    HttpFarSide,
     Mood,
     Parcel,
 )
-from tests.integration.providers.conformance import ProviderConformance, attempt
 
 ACCOUNT, KEY = f"AC{'0a' * 16}", f"SK{'0b' * 16}"
 SECRET = "a secret that only Twilio and we know"
@@ -30,7 +30,7 @@ REFUSALS = {
 }
 
 
-class Twilio(HttpCarrier):
+class Twilio(HttpFarSide):
     """The part of Twilio's API that makes messages."""
 
     def __init__(self) -> None:
@@ -82,15 +82,15 @@ class TestConformance(ProviderConformance):
     )
     secrets = (SECRET, base64.b64encode(f"{ACCOUNT}:{SECRET}".encode()).decode())
 
-    def carrier(self) -> AbstractAsyncContextManager[Carrier]:
+    def run_far_side(self) -> AbstractAsyncContextManager[FarSide]:
         return Twilio.running()
 
-    def environment(self, carrier: Twilio) -> dict[str, str]:
+    def environment(self, far_side: Twilio) -> dict[str, str]:
         return {
             "TOCSIN_TWILIO_ACCOUNT_SID": ACCOUNT,
             "TOCSIN_TWILIO_SECRET": SECRET,
             "TOCSIN_TWILIO_SENDER": SENDER,
-            "TOCSIN_TWILIO_BASE_URL": carrier.url,
+            "TOCSIN_TWILIO_BASE_URL": far_side.url,
         }
 
 

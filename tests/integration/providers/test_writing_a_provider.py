@@ -12,14 +12,14 @@ from aiohttp import web
 
 from contracts.channels import Channel
 from dispatcher.providers import discovery
-from tests.integration.providers.carriers import (
+from tests.integration.providers.conformance import ProviderConformance
+from tests.integration.providers.far_sides import (
     RETRY_AFTER_SECONDS,
-    Carrier,
-    HttpCarrier,
+    FarSide,
+    HttpFarSide,
     Mood,
     Parcel,
 )
-from tests.integration.providers.conformance import ProviderConformance
 
 PAGE = (Path(__file__).parents[3] / "docs" / "writing-a-provider.md").read_text()
 EXAMPLE = re.findall(r"(?ms)^```python\n(.+?)^```", PAGE)[0]
@@ -43,7 +43,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     sys.modules.pop("pigeon_post", None)
 
 
-class PigeonPost(HttpCarrier):
+class PigeonPost(HttpFarSide):
     async def read(self, request: web.BaseRequest) -> Parcel:
         assert request.path == "/letters"
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
@@ -64,11 +64,11 @@ class TestConformance(ProviderConformance):
     required = frozenset({"TOCSIN_PIGEON_URL", "TOCSIN_PIGEON_TOKEN"})
     secrets = (TOKEN,)
 
-    def carrier(self) -> AbstractAsyncContextManager[Carrier]:
+    def run_far_side(self) -> AbstractAsyncContextManager[FarSide]:
         return PigeonPost.running()
 
-    def environment(self, carrier: PigeonPost) -> dict[str, str]:
-        return {"TOCSIN_PIGEON_URL": carrier.url, "TOCSIN_PIGEON_TOKEN": TOKEN}
+    def environment(self, far_side: PigeonPost) -> dict[str, str]:
+        return {"TOCSIN_PIGEON_URL": far_side.url, "TOCSIN_PIGEON_TOKEN": TOKEN}
 
 
 def test_the_example_is_short() -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.channels import Channel
-from dispatcher.app import concurrency
+from dispatcher.carriers import concurrency
 from dispatcher.errors import (
     ProviderMisconfigured,
     ProviderUnavailable,
@@ -19,7 +18,7 @@ from dispatcher.providers.noop import NoopProvider, NoopSettings
 from dispatcher.providers.port import ProviderSettings
 from dispatcher.providers.webhook import WebhookSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "providers.md").read_text()
 ACCOUNT = f"AC{'0a' * 16}"
 
@@ -232,9 +231,21 @@ def test_a_channel_has_no_more_in_flight_than_its_provider_carries(
     provider = NoopProvider(NoopSettings())
     provider.concurrency = carries
 
-    assert concurrency(at_most, provider) == expected
+    assert concurrency(at_most, [provider]) == expected
 
 
-def test_a_channel_without_a_provider_has_what_it_may() -> None:
-    assert concurrency(200, None) == 200
-    assert Channel.SMS in NoopProvider.channels
+def test_a_second_provider_of_a_kind_has_its_own_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind = discovery.find("smtp")
+    monkeypatch.setenv("TOCSIN_BACKUP_HOST", "backup.example")
+    monkeypatch.setenv("TOCSIN_BACKUP_SENDER", "noreply@example.com")
+    assert "backup.example" in repr(discovery.settings_of(kind, "TOCSIN_BACKUP_"))
+
+    monkeypatch.setenv("TOCSIN_BACKUP_USERNAME", "user")
+    with pytest.raises(ProviderMisconfigured) as refused:
+        discovery.settings_of(kind, "TOCSIN_BACKUP_")
+
+    assert str(refused.value) == (
+        "TOCSIN_BACKUP_USERNAME and TOCSIN_BACKUP_PASSWORD go together"
+    )
