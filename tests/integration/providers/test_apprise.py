@@ -70,7 +70,9 @@ async def test_a_channel_without_a_url_leads_nowhere() -> None:
     assert (outcome.kind, outcome.code) == (OutcomeClass.UNROUTABLE, "no_url")
 
 
-async def test_a_subject_is_the_title_and_a_throttled_status_is_known() -> None:
+async def test_a_subject_is_the_title_and_a_throttled_status_is_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with Chat.running() as far_side:
         settings: dict[str, Any] = {"push_url": far_side.url_for_apprise()}
         async with AppriseProvider.open(AppriseSettings(**settings)) as provider:
@@ -81,6 +83,7 @@ async def test_a_subject_is_the_title_and_a_throttled_status_is_known() -> None:
     assert far_side.titles == ["Tea", ""]
     assert (outcome.kind, outcome.code) == (OutcomeClass.THROTTLED, "429")
     assert outcome.words == "refused by JSON"
+    assert not [record for record in caplog.records if record.name == "apprise"]
 
 
 @pytest.mark.parametrize(
