@@ -43,13 +43,15 @@ console: install ## Open the operator console
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" build/uv/bin/uv pip compile --quiet --no-config \
   --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links
+# The image has every bundled provider.
+PROVIDERS := --extra smtp --extra fcm --extra apprise
 
 lock: ## Pin and hash requirements/ again from pyproject.toml; ARGS=--upgrade moves every pin
 	@$(find-python) && rm -rf build/uv && \
 	$$python -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target build/uv $(UV)
 	@unset UV_FIND_LINKS && \
-	$(LOCK) pyproject.toml --group dev --extra embedded -o requirements/dev.txt $(ARGS) && \
-	$(LOCK) pyproject.toml --no-annotate -c requirements/dev.txt -o requirements/runtime.txt $(ARGS) && \
+	$(LOCK) pyproject.toml --group dev --extra embedded $(PROVIDERS) -o requirements/dev.txt $(ARGS) && \
+	$(LOCK) pyproject.toml $(PROVIDERS) --no-annotate -c requirements/dev.txt -o requirements/runtime.txt $(ARGS) && \
 	$(LOCK) --group build --no-annotate -c requirements/dev.txt -o requirements/build.txt $(ARGS)
 
 # Dates cannot tell that the clone was moved or that the Python behind .venv is gone.

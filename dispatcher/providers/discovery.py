@@ -19,6 +19,10 @@ GROUP = "tocsin.providers"
 #: Known without an installed distribution too, so that a bare tree runs.
 BUNDLED = {
     "webhook": "dispatcher.providers.webhook:WebhookProvider",
+    "smtp": "dispatcher.providers.smtp:SmtpProvider",
+    "twilio": "dispatcher.providers.twilio:TwilioProvider",
+    "fcm": "dispatcher.providers.fcm:FcmProvider",
+    "apprise": "dispatcher.providers.apprise:AppriseProvider",
     "noop": "dispatcher.providers.noop:NoopProvider",
 }
 
@@ -60,9 +64,11 @@ def settings_of(provider: ProviderType, prefix: str | None = None) -> ProviderSe
     Raises ``ProviderMisconfigured``, whose words name every variable that is wrong.
     """
     kind = provider.Settings
-    if prefix is None:
-        prefix = kind.model_config.get("env_prefix", "")
+    own = kind.model_config.get("env_prefix", "")
+    prefix = own if prefix is None else prefix
     try:
         return kind(_env_prefix=prefix)
     except ValidationError as error:
-        raise ProviderMisconfigured(describe(error, prefix)) from error
+        # A rule over several settings names them itself, by the prefix it knows.
+        words = describe(error, prefix).replace(own, prefix)
+        raise ProviderMisconfigured(words) from error

@@ -18,6 +18,9 @@ from dispatcher.providers.port import Outcome
 ANSWER_AT_MOST_BYTES = 8 * 1024
 _KEEPALIVE_SECONDS = 30
 
+#: What a request may end with instead of an answer.
+NETWORK_ERRORS = (aiohttp.ClientError, OSError)
+
 _TRANSIENT = frozenset({408, 425})
 _THROTTLED = 429
 
@@ -26,7 +29,6 @@ _THROTTLED = 429
 async def open_session(
     headers: Mapping[str, str] | None = None,
     *,
-    auth: aiohttp.BasicAuth | None = None,
     socket_factory: SocketFactoryType | None = None,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Open a pool of connections; the first request makes the first one.
@@ -42,7 +44,6 @@ async def open_session(
         timeout=aiohttp.ClientTimeout(total=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "tocsin", **(headers or {})},
-        auth=auth,
     ) as session:
         yield session
 
@@ -80,6 +81,16 @@ def failure_kind(status: int) -> OutcomeClass:
     if status in _TRANSIENT or status >= 500 or status < 400:
         return OutcomeClass.TRANSIENT
     return OutcomeClass.PERMANENT
+
+
+def refused(status: int, retry_after_seconds: float | None, answer: bytes) -> Outcome:
+    """Return the outcome of a status other than success, in the answer's own words."""
+    return Outcome(
+        kind=failure_kind(status),
+        code=str(status),
+        words=text_of(answer),
+        retry_after_seconds=retry_after_seconds,
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,7 +7,12 @@ from pydantic_settings import SettingsConfigDict
 
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
-from dispatcher.providers.port import OutboundMessage, Outcome, ProviderSettings
+from dispatcher.providers.port import (
+    OutboundMessage,
+    Outcome,
+    Provider,
+    ProviderSettings,
+)
 
 _ACCEPTED = Outcome(kind=OutcomeClass.DELIVERED, code="accepted")
 
@@ -18,13 +23,12 @@ class NoopSettings(ProviderSettings):
     model_config = SettingsConfigDict(env_prefix="TOCSIN_NOOP_")
 
 
-class NoopProvider:
+class NoopProvider(Provider):
     """The provider that costs nothing, so that what remains is the dispatcher's own cost."""
 
     Settings = NoopSettings
     name = "noop"
     channels = frozenset(Channel)
-    concurrency = None
 
     def __init__(self, settings: NoopSettings) -> None:
         self.timeout_seconds = settings.timeout_seconds

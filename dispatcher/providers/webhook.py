@@ -14,7 +14,13 @@ from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
 from dispatcher.providers import http
 from dispatcher.providers.addresses import AddressRefused, is_public, public_socket
-from dispatcher.providers.port import OutboundMessage, Outcome, ProviderSettings, short
+from dispatcher.providers.port import (
+    OutboundMessage,
+    Outcome,
+    Provider,
+    ProviderSettings,
+    short,
+)
 from dispatcher.providers.signatures import signature_headers, signing_key
 
 _GONE = 410
@@ -94,7 +100,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_receipt = msgspec.json.Decoder(_Receipt).decode
 
 
-class WebhookProvider:
+class WebhookProvider(Provider):
     """One HTTP endpoint for all channels, over one pool of connections.
 
     Redirects are not followed: they would lead past the check of the address.
@@ -103,7 +109,6 @@ class WebhookProvider:
     Settings = WebhookSettings
     name = "webhook"
     channels = frozenset(Channel)
-    concurrency = None
 
     def __init__(
         self, session: aiohttp.ClientSession, settings: WebhookSettings
@@ -147,7 +152,7 @@ class WebhookProvider:
                     words=str(error.os_error),
                 )
             return http.network_error(error)
-        except (aiohttp.ClientError, OSError) as error:
+        except http.NETWORK_ERRORS as error:
             return http.network_error(error)
 
     def _headers(self, message: OutboundMessage, body: bytes) -> dict[str, str]:
@@ -170,12 +175,10 @@ def outcome_of(
             code=str(status),
             message_id=_message_id(answer),
         )
-    return Outcome(
-        kind=http.failure_kind(status),
-        code="gone" if status == _GONE else str(status),
-        words=http.text_of(answer),
-        retry_after_seconds=retry_after_seconds,
-    )
+    outcome = http.refused(status, retry_after_seconds, answer)
+    if status == _GONE:
+        return msgspec.structs.replace(outcome, code="gone")
+    return outcome
 
 
 def _message_id(answer: bytes) -> str | None:

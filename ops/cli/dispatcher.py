@@ -12,7 +12,7 @@ from ops.cli.services import become, setting, shared_settings
     "--provider",
     "TOCSIN_DISPATCHER_PROVIDER",
     "NAME",
-    "The provider that all channels go through (entry points tocsin.providers).",
+    "The provider that all channels go through: webhook, smtp, twilio, fcm, apprise, …",
     "webhook",
 )
 @setting(
@@ -99,9 +99,11 @@ def command(ctx: click.Context, /, **_settings: object) -> None:
       tocsin dispatcher --webhook-url http://127.0.0.1:9000/send --webhook-allow-private true
       curl http://127.0.0.1:9102/healthz/ready   200 when it can work
 
-    The secret that signs requests is read from TOCSIN_WEBHOOK_SECRET. SIGTERM drains:
-    sends in flight finish and are recorded, the rest goes back. Every option has an
-    environment variable; further settings are environment variables only.
+    The secret that signs requests is read from TOCSIN_WEBHOOK_SECRET; other providers
+    read TOCSIN_SMTP_…, TOCSIN_TWILIO_…, TOCSIN_FCM_… and TOCSIN_APPRISE_…, as told in
+    docs/providers.md. SIGTERM drains: sends in flight finish and are recorded, the rest
+    goes back. Every option has an environment variable; further settings are environment
+    variables only.
 
     Exit codes: 0 told to stop, 1 failed, 2 wrong usage or a setting is wrong (named on
     stderr).

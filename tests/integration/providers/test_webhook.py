@@ -18,20 +18,20 @@ from dispatcher.providers.port import OutboundMessage
 from dispatcher.providers.signatures import signature_headers, signing_key
 from dispatcher.providers.webhook import WebhookProvider, WebhookSettings
 from tests.integration.dispatcher.endpoint import Endpoint, Reply, running_endpoint
-from tests.integration.providers.carriers import (
+from tests.integration.providers.conformance import ProviderConformance
+from tests.integration.providers.far_sides import (
     RETRY_AFTER_SECONDS,
-    Carrier,
-    HttpCarrier,
+    FarSide,
+    HttpFarSide,
     Mood,
     Parcel,
 )
-from tests.integration.providers.conformance import ProviderConformance
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgd2ViaG9vaw=="
 STATUSES = {Mood.TRANSIENT: 503, Mood.THROTTLED: 429, Mood.PERMANENT: 422}
 
 
-class Receiver(HttpCarrier):
+class Receiver(HttpFarSide):
     """An endpoint of the webhook contract."""
 
     async def read(self, request: web.BaseRequest) -> Parcel:
@@ -52,12 +52,12 @@ class TestConformance(ProviderConformance):
     required = frozenset({"TOCSIN_WEBHOOK_URL"})
     secrets = (SECRET, "the secret of the webhook")
 
-    def carrier(self) -> AbstractAsyncContextManager[Carrier]:
+    def run_far_side(self) -> AbstractAsyncContextManager[FarSide]:
         return Receiver.running()
 
-    def environment(self, carrier: Receiver) -> dict[str, str]:
+    def environment(self, far_side: Receiver) -> dict[str, str]:
         return {
-            "TOCSIN_WEBHOOK_URL": f"{carrier.url}/send",
+            "TOCSIN_WEBHOOK_URL": f"{far_side.url}/send",
             "TOCSIN_WEBHOOK_ALLOW_PRIVATE": "true",
             "TOCSIN_WEBHOOK_SECRET": SECRET,
         }

@@ -35,7 +35,7 @@ class Parcel:
     key: str | None  #: what tells that a second one is the same, where the protocol can
 
 
-class Carrier:
+class FarSide:
     """A server that speaks a provider's protocol."""
 
     def __init__(self) -> None:
@@ -62,15 +62,15 @@ class Carrier:
     @asynccontextmanager
     async def running(cls) -> AsyncIterator[Self]:
         """Run until the block is left."""
-        carrier = cls()
-        await carrier.start()
+        far_side = cls()
+        await far_side.start()
         try:
-            yield carrier
+            yield far_side
         finally:
-            await carrier.stop()
+            await far_side.stop()
 
 
-class HttpCarrier(Carrier, ABC):
+class HttpFarSide(FarSide, ABC):
     """A far side that speaks HTTP."""
 
     def __init__(self) -> None:
@@ -136,7 +136,6 @@ class HttpCarrier(Carrier, ABC):
             case Mood.RESET:
                 request.transport.abort()
             case Mood.GARBAGE:
-                assert isinstance(request.transport, asyncio.Transport)
                 request.transport.write(GARBAGE)
                 request.transport.close()
         # Providers like to repeat what they were sent.
