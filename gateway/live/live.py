@@ -201,9 +201,11 @@ class Live:
         return Watches(principal.tenant, self._feed, self._readings, self.metrics, tell)
 
     async def _keep(self) -> None:
-        """Ping every WebSocket, and close those whose key is no longer good."""
+        """Ping every WebSocket, close those whose key is no longer good, find lost news."""
         while True:
             await asyncio.sleep(self._settings.gateway_live_ping_seconds)
+            for watches in self._following():
+                watches.look_after()
             for socket, call in list(self._sockets.items()):
                 if await self._may_stay(call):
                     socket.ping()
@@ -222,10 +224,12 @@ class Live:
 
     def _catch_up(self) -> None:
         """Look up what the bus did not bring while it was away."""
-        following = [socket.watches for socket in self._sockets]
-        following += [stream.watches for stream in self._streams]
-        for watches in following:
+        for watches in self._following():
             watches.catch_up()
+
+    def _following(self) -> list[Watches]:
+        sockets = [socket.watches for socket in self._sockets]
+        return sockets + [stream.watches for stream in self._streams]
 
 
 async def _ask_for_an_upgrade(_call: Call) -> Answer:

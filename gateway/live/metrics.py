@@ -53,9 +53,9 @@ class LiveMetrics:
             registry=registry,
         )
         self._slow = {door: slow.labels(door) for door in Door}
-        self._catch_ups = Counter(
-            "tocsin_live_catch_ups",
-            "Notifications whose missed changes were looked up in the ledger.",
+        self._missed = Counter(
+            "tocsin_live_missed_events",
+            "Status events that showed that an earlier one had not come.",
             registry=registry,
         )
         self.clients = 0
@@ -96,6 +96,6 @@ class LiveMetrics:
         self.total_slow += 1
         self._slow[door].inc()
 
-    def catching_up(self, count: int) -> None:
-        """Count notifications that something was missed of."""
-        self._catch_ups.inc(count)
+    def missed(self) -> None:
+        """Count one event that came without the one before it."""
+        self._missed.inc()

@@ -20,7 +20,8 @@ from gateway.live.metrics import Door, LiveMetrics
 from gateway.live.news import News, text_frame
 from gateway.live.pipe import PING, Pipe
 from gateway.live.readings import Reading
-from gateway.live.watches import Filter, Watches
+from gateway.live.watch import Filter
+from gateway.live.watches import Watches
 from gateway.principals import Permission, Principal
 from gateway.store import UNAVAILABLE, TenantStore
 

@@ -138,6 +138,21 @@ async def test_a_stream_survives_the_bus(
     assert told == ["processing", "delivered"]
 
 
+async def test_a_last_change_that_nobody_told_ends_a_stream_late_but_ends_it(
+    settings: MeshSettings, mesh: Mesh
+) -> None:
+    async with running_gateway(settings, gateway_live_ping_seconds=0.1) as gateway:
+        created = await gateway.create()
+        async with streaming(
+            gateway, f"{NOTIFICATIONS}/{created['id']}/events"
+        ) as events:
+            await events.event()
+            await mesh.commit(created["id"], Status.PROCESSING)
+            await mesh.commit(created["id"], Status.DELIVERED)
+            told = [data["status"] for _, data in await events.rest()]
+    assert told == ["processing", "delivered"]
+
+
 async def test_a_stream_is_kept_alive_and_ends_when_the_gateway_stops(
     settings: MeshSettings, bus: Bus
 ) -> None:

@@ -20,7 +20,7 @@ from gateway.live.commands import (
 )
 from gateway.live.metrics import Door, LiveMetrics
 from gateway.live.news import text_frame
-from gateway.live.watches import Filter
+from gateway.live.watch import Filter
 
 ID = new_id()
 
