@@ -52,7 +52,7 @@ async def test_a_stream_tells_every_change_and_ends_with_the_last(
     assert [id_ for id_, _ in seen] == ["2", "3", "4"]
     assert {data["notification_id"] for _, data in seen} == {created["id"]}
     await until(lambda: gateway.metric("tocsin_live_subjects") == 0)
-    assert gateway.metric("tocsin_live_clients", door="event_stream") == 0
+    assert gateway.metric("tocsin_live_clients", transport="event_stream") == 0
 
 
 async def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(

@@ -69,12 +69,12 @@ async def test_a_client_that_does_not_read_is_sent_away(
 
             async def pushed_out() -> bool:
                 await mesh.tell(*[noise] * 500)
-                return gateway.metric(slow_clients, door="websocket") == 1
+                return gateway.metric(slow_clients, transport="websocket") == 1
 
             await until(pushed_out, 20)
             assert await slow.closed() == 1013
             reading.cancel()
-        assert gateway.metric(slow_clients, door="websocket") == 1
+        assert gateway.metric(slow_clients, transport="websocket") == 1
 
 
 async def test_a_client_that_never_reads_again_is_cut_off(
@@ -89,7 +89,7 @@ async def test_a_client_that_never_reads_again_is_cut_off(
 
             async def pushed_out() -> bool:
                 await mesh.tell(*[noise] * 500)
-                return gateway.metric("tocsin_live_clients", door="websocket") == 0
+                return gateway.metric("tocsin_live_clients", transport="websocket") == 0
 
             await until(pushed_out, 20)
 

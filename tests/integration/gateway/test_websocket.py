@@ -111,7 +111,7 @@ async def test_a_client_gets_no_frame_of_what_it_did_not_ask_for(
 
 
 def clients_of(gateway: RunningGateway) -> float:
-    return gateway.metric("tocsin_live_clients", door="websocket")
+    return gateway.metric("tocsin_live_clients", transport="websocket")
 
 
 async def test_a_subject_is_shared_and_goes_with_its_last_client(
@@ -265,6 +265,15 @@ async def test_nothing_is_compressed(gateway: RunningGateway) -> None:
         follower = Follower(socket)
         created = await gateway.create()
         assert (await follower.follow(created["id"]))["status"] == "queued"
+
+
+async def test_a_handshake_is_answered_with_its_correlation_id(
+    gateway: RunningGateway,
+) -> None:
+    async with gateway.http.ws_connect(
+        SOCKET, headers={"X-Correlation-ID": "mine"}
+    ) as socket:
+        assert socket._response.headers["X-Correlation-ID"] == "mine"
 
 
 async def test_a_plain_request_is_told_to_upgrade(gateway: RunningGateway) -> None:
