@@ -122,7 +122,8 @@ class Live:
             return
         pipe = Pipe(send)
         correlation = (CORRELATION_HEADER, call.correlation_id.encode())
-        await pipe.accept(subprotocol, [correlation, *answer.headers])
+        allowance = call.allowance.headers() if call.allowance else ()
+        await pipe.accept(subprotocol, [correlation, *allowance, *answer.headers])
         await self._serve(pipe, call, receive)
 
     @property

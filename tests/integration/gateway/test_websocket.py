@@ -273,7 +273,9 @@ async def test_a_handshake_is_answered_with_its_correlation_id(
     async with gateway.http.ws_connect(
         SOCKET, headers={"X-Correlation-ID": "mine"}
     ) as socket:
-        assert socket._response.headers["X-Correlation-ID"] == "mine"
+        headers = socket._response.headers
+    assert headers["X-Correlation-ID"] == "mine"
+    assert "RateLimit" in headers
 
 
 async def test_a_plain_request_is_told_to_upgrade(gateway: RunningGateway) -> None:
