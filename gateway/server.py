@@ -116,7 +116,6 @@ def _config() -> Config:
     config.keep_alive_max_requests = 1 << 31
     config.h11_max_incomplete_size = _HEADERS_AT_MOST_BYTES
     config.websocket_max_message_size = _SOCKET_MESSAGE_AT_MOST_BYTES
-    config.websocket_max_message_size = _SOCKET_MESSAGE_AT_MOST_BYTES
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")

@@ -75,8 +75,8 @@ class GatewaySettings(MeshSettings):
     gateway_live_subscriptions: Annotated[int, Field(ge=1)] = 10_000
     """Notifications that one WebSocket may follow; a batch counts its members."""
     gateway_live_ping_seconds: Annotated[float, Field(ge=0.05, le=300)] = 20.0
-    """How often open WebSockets and event streams hear that the gateway lives, and how
-    long they may outlive their key."""
+    """How often open WebSockets and event streams hear that the gateway lives, how long
+    they may outlive their key, and how late they hear of news that the bus has lost."""
     gateway_rate_limit: Annotated[int, Field(ge=0, le=1_000_000_000)] = 6_000
     """Requests a minute for each key, or for each client address where keys are off; a
     batch counts as many as it has members. 0 means no limit."""

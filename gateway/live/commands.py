@@ -7,7 +7,7 @@ import msgspec
 
 from contracts.channels import Channel
 from contracts.lifecycle import Status
-from gateway.live.watches import Filter
+from gateway.live.watch import Filter
 from gateway.validation import parse_uuid
 
 

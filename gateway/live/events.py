@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from uuid import UUID
 
+import structlog
+
 from contracts.lifecycle import FINAL
 from gateway.live.cursors import BatchCursor, NotificationCursor
-from gateway.live.metrics import Door, LiveMetrics
+from gateway.live.metrics import LiveMetrics, Transport
 from gateway.live.news import News
 from gateway.live.watches import Watches
 from gateway.paths import not_found, uuid_in_path
@@ -14,6 +16,8 @@ from gateway.principals import Permission
 from gateway.routing import Answer, Call, Route, RouteName
 from gateway.store import UNAVAILABLE, Store
 from gateway.views import StatusView
+
+log = structlog.stdlib.get_logger()
 
 _EVENT_STREAM = b"text/event-stream"
 _RETRY = b"retry: 2000\n\n"
@@ -103,12 +107,13 @@ class EventStream:
         event_id = self._cursor.advance(news).encode()
         event = b"id: %b\ndata: %b\n\n" % (event_id, news.json)
         if self._waiting_bytes + len(event) > self._queue_bytes + self._first_bytes:
-            self._metrics.dropped(Door.EVENT_STREAM)
+            self._metrics.dropped(Transport.EVENT_STREAM)
+            log.warning("follower.dropped", transport=Transport.EVENT_STREAM)
             self.stop()
             return
         self._waiting_bytes += len(event)
         self._queue.append(event)
-        self._metrics.told(Door.EVENT_STREAM)
+        self._metrics.told(Transport.EVENT_STREAM)
         if news.is_final:
             self._open.discard(news.id)
         self._changed.set()

@@ -19,11 +19,11 @@ from prometheus_client import CollectorRegistry
 from contracts.keys import KEY_PREFIX
 from contracts.problems import ProblemType
 from gateway.auth import Authenticate
-from gateway.door import Door, open_call, response_headers
+from gateway.door import CORRELATION_HEADER, Door, open_call, response_headers
 from gateway.errors import Refusal
 from gateway.live.events import Cursor, EventRoutes, EventStream
 from gateway.live.feed import Feed
-from gateway.live.metrics import Door as By, LiveMetrics
+from gateway.live.metrics import LiveMetrics, Transport
 from gateway.live.news import News
 from gateway.live.pipe import Pipe
 from gateway.live.readings import Readings
@@ -121,7 +121,9 @@ class Live:
             await _refuse(call, answer, send)
             return
         pipe = Pipe(send)
-        await pipe.accept(subprotocol)
+        correlation = (CORRELATION_HEADER, call.correlation_id.encode())
+        allowance = call.allowance.headers() if call.allowance else ()
+        await pipe.accept(subprotocol, [correlation, *allowance, *answer.headers])
         await self._serve(pipe, call, receive)
 
     @property
@@ -158,14 +160,14 @@ class Live:
             subscriptions=self._settings.gateway_live_subscriptions,
         )
         self._sockets[socket] = call
-        self.metrics.opened(By.WEBSOCKET)
+        self.metrics.opened(Transport.WEBSOCKET)
         if self._draining:
             socket.send_away(GOING_AWAY, "the gateway stops; connect again")
         try:
             await socket.serve(receive)
         finally:
             del self._sockets[socket]
-            self.metrics.closed(By.WEBSOCKET)
+            self.metrics.closed(Transport.WEBSOCKET)
 
     async def _stream(
         self,
@@ -183,7 +185,7 @@ class Live:
             queue_bytes=self._settings.gateway_live_queue_bytes,
         )
         self._streams.add(stream)
-        self.metrics.opened(By.EVENT_STREAM)
+        self.metrics.opened(Transport.EVENT_STREAM)
         if self._draining:
             stream.stop()
         events = stream.events(
@@ -195,15 +197,17 @@ class Live:
                     yield event
         finally:
             self._streams.discard(stream)
-            self.metrics.closed(By.EVENT_STREAM)
+            self.metrics.closed(Transport.EVENT_STREAM)
 
     def _watches(self, principal: Principal, tell: Callable[[News], None]) -> Watches:
         return Watches(principal.tenant, self._feed, self._readings, self.metrics, tell)
 
     async def _keep(self) -> None:
-        """Ping every WebSocket, and close those whose key is no longer good."""
+        """Ping every WebSocket, close those whose key is no longer good, find lost news."""
         while True:
             await asyncio.sleep(self._settings.gateway_live_ping_seconds)
+            for watches in self._following():
+                watches.look_after()
             for socket, call in list(self._sockets.items()):
                 if await self._may_stay(call):
                     socket.ping()
@@ -222,10 +226,12 @@ class Live:
 
     def _catch_up(self) -> None:
         """Look up what the bus did not bring while it was away."""
-        following = [socket.watches for socket in self._sockets]
-        following += [stream.watches for stream in self._streams]
-        for watches in following:
+        for watches in self._following():
             watches.catch_up()
+
+    def _following(self) -> list[Watches]:
+        sockets = [socket.watches for socket in self._sockets]
+        return sockets + [stream.watches for stream in self._streams]
 
 
 async def _ask_for_an_upgrade(_call: Call) -> Answer:

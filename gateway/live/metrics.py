@@ -6,7 +6,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
-class Door(StrEnum):
+class Transport(StrEnum):
     """How a client follows."""
 
     WEBSOCKET = "websocket"
@@ -20,10 +20,12 @@ class LiveMetrics:
         clients = Gauge(
             "tocsin_live_clients",
             "Open WebSockets and event streams.",
-            ["door"],
+            ["transport"],
             registry=registry,
         )
-        self._clients = {door: clients.labels(door) for door in Door}
+        self._clients = {
+            transport: clients.labels(transport) for transport in Transport
+        }
         self._subscriptions = Gauge(
             "tocsin_live_subscriptions",
             "What open clients follow: notifications and filters.",
@@ -42,20 +44,20 @@ class LiveMetrics:
         frames = Counter(
             "tocsin_live_frames",
             "Status changes told to clients.",
-            ["door"],
+            ["transport"],
             registry=registry,
         )
-        self._frames = {door: frames.labels(door) for door in Door}
+        self._frames = {transport: frames.labels(transport) for transport in Transport}
         slow = Counter(
             "tocsin_live_slow_clients",
             "Clients disconnected because they read too slowly.",
-            ["door"],
+            ["transport"],
             registry=registry,
         )
-        self._slow = {door: slow.labels(door) for door in Door}
-        self._catch_ups = Counter(
-            "tocsin_live_catch_ups",
-            "Notifications whose missed changes were looked up in the ledger.",
+        self._slow = {transport: slow.labels(transport) for transport in Transport}
+        self._missed = Counter(
+            "tocsin_live_missed_events",
+            "Status events that showed that an earlier one had not come.",
             registry=registry,
         )
         self.clients = 0
@@ -67,15 +69,15 @@ class LiveMetrics:
         """Read the number of subjects when metrics are asked for."""
         self._subjects.set_function(subjects)
 
-    def opened(self, door: Door) -> None:
+    def opened(self, transport: Transport) -> None:
         """Count one client in."""
         self.clients += 1
-        self._clients[door].inc()
+        self._clients[transport].inc()
 
-    def closed(self, door: Door) -> None:
+    def closed(self, transport: Transport) -> None:
         """Count one client out."""
         self.clients -= 1
-        self._clients[door].dec()
+        self._clients[transport].dec()
 
     def followed(self, change: int) -> None:
         """Count subscriptions in (positive) or out (negative)."""
@@ -86,16 +88,16 @@ class LiveMetrics:
         """Count one event of the bus."""
         self._heard.inc()
 
-    def told(self, door: Door) -> None:
+    def told(self, transport: Transport) -> None:
         """Count one change told to one client."""
         self.total_frames += 1
-        self._frames[door].inc()
+        self._frames[transport].inc()
 
-    def dropped(self, door: Door) -> None:
+    def dropped(self, transport: Transport) -> None:
         """Count one client that was too slow."""
         self.total_slow += 1
-        self._slow[door].inc()
+        self._slow[transport].inc()
 
-    def catching_up(self, count: int) -> None:
-        """Count notifications that something was missed of."""
-        self._catch_ups.inc(count)
+    def missed(self) -> None:
+        """Count one event that came without the one before it."""
+        self._missed.inc()

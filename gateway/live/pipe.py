@@ -33,7 +33,9 @@ class Pipe:
         self._send = send
         self._stream = stream
 
-    async def accept(self, subprotocol: str | None) -> None:
+    async def accept(
+        self, subprotocol: str | None, headers: list[tuple[bytes, bytes]]
+    ) -> None:
         """Accept the handshake, without compression.
 
         A compressor takes a quarter of a megabyte a client, and each would get frames of
@@ -41,7 +43,7 @@ class Pipe:
         """
         self._stream.handshake.extensions = None
         await self._send(
-            {"type": "websocket.accept", "subprotocol": subprotocol, "headers": []}
+            {"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}
         )
         self._notice_silence()
 

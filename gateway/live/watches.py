@@ -1,102 +1,18 @@
-"""What one client follows: every change once, in order, from where it began.
-
-A ``Watch`` knows the sequence of the last change its client was told. What comes over the
-bus while the ledger is being read is held back; then comes what the ledger says, and of what
-was held back only what is newer. A change that is not the next one shows that something was
-missed: the ledger is read again before it is told.
-"""
+"""Everything one client follows."""
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 from uuid import UUID
 
 from contracts import subjects
-from contracts.channels import Channel
-from contracts.lifecycle import Status
 from gateway.live.feed import Feed
 from gateway.live.metrics import LiveMetrics
 from gateway.live.news import News
 from gateway.live.readings import Reading, Readings
-
-#: More than this is not held back: the ledger is away, and news is worth more than order.
-_HELD_AT_MOST = 100
+from gateway.live.watch import Filter, Watch
 
 #: After the ledger did not answer.
 _TRY_AGAIN_SECONDS = 1.0
-
-
-class Filter(NamedTuple):
-    """Every notification of a channel, on its way to a status; None stands for any."""
-
-    channel: Channel | None
-    status: Status | None
-
-    def matches(self, news: News) -> bool:
-        """Say whether news is of this kind."""
-        return self.channel in (None, news.channel) and self.status in (
-            None,
-            news.status,
-        )
-
-
-class Watch:
-    """One notification that a client follows."""
-
-    __slots__ = ("held", "reasons", "sequence", "wants_standing")
-
-    def __init__(self) -> None:
-        self.sequence = 0  #: of the last change that was told; 0 before any
-        self.held: (
-            list[News] | None
-        ) = []  #: what waits for the ledger; None: nothing does
-        self.reasons: tuple[UUID | None, ...] = ()
-        """The batches it is followed for, and None if for itself."""
-        self.wants_standing = False
-
-    def hold(self) -> None:
-        """Hold back what comes until ``settle``."""
-        if self.held is None:
-            self.held = []
-
-    def hear(self, news: News) -> list[News]:
-        """Return what may be told now: nothing, and it is held, when some was missed."""
-        if news.sequence <= self.sequence:
-            return []
-        if self.held is None and news.sequence == self.sequence + 1:
-            self.sequence = news.sequence
-            return [news]
-        self.hold()
-        assert self.held is not None
-        self.held.append(news)
-        return [] if len(self.held) <= _HELD_AT_MOST else self._release()
-
-    def settle(self, reading: Reading) -> list[News]:
-        """Return what may be told now that the ledger has been read."""
-        is_first = self.sequence == 0 and self.wants_standing
-        told = [] if is_first else self._advance(map(News, reading.changes))
-        if self.wants_standing:
-            self.wants_standing = False
-            standing = reading.standing
-            if standing.sequence > self.sequence or (
-                standing.sequence == self.sequence and not told
-            ):
-                self.sequence = standing.sequence
-                told.append(News(standing))
-        return told + self._release()
-
-    def _release(self) -> list[News]:
-        held, self.held = self.held or [], None
-        return self._advance(held)
-
-    def _advance(self, changes: Iterable[News]) -> list[News]:
-        """Return those that are newer than what was told, in order, each once."""
-        told = []
-        for news in sorted(changes, key=lambda news: news.sequence):
-            if news.sequence > self.sequence:
-                self.sequence = news.sequence
-                told.append(news)
-        return told
 
 
 class Watches:
@@ -187,9 +103,11 @@ class Watches:
 
     def catch_up(self) -> None:
         """Have everything told that the bus did not bring, as soon as the ledger answers."""
-        for watch in self._watches.values():
-            watch.hold()
         self._ask_again(self._watches)
+
+    def look_after(self) -> None:
+        """Catch up with those of which more is to come: the last news may have been lost."""
+        self._ask_again(i for i, watch in self._watches.items() if not watch.is_final)
 
     def close(self) -> None:
         """Follow nothing any more."""
@@ -214,6 +132,7 @@ class Watches:
         for due in watch.hear(news):
             self._tell(due)
         if was_current and watch.held is not None:
+            self._metrics.missed()
             self._ask_again([news.id])
 
     def _is_first_match(self, subject: str, news: News) -> bool:
@@ -231,7 +150,6 @@ class Watches:
             if not (watch := self._watches[id_]).wants_standing
         }
         if after:
-            self._metrics.catching_up(len(after))
             answered = self._readings.ask(self._tenant, after)
             answered.add_done_callback(self._caught_up)
 
@@ -278,9 +196,12 @@ class Watches:
     def _settle(self, readings: dict[UUID, Reading]) -> None:
         for id_, reading in readings.items():
             watch = self._watches.get(id_)
-            if watch is not None:
-                for news in watch.settle(reading):
-                    self._tell(news)
+            if watch is None:
+                continue
+            for news in watch.settle(reading):
+                self._tell(news)
+            if watch.held is not None:
+                self._ask_again([id_])
 
     def _open(self, id_: UUID) -> Watch:
         watch = self._watches[id_] = Watch()

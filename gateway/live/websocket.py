@@ -16,11 +16,12 @@ from gateway.live.commands import (
     Notification,
     read_command,
 )
-from gateway.live.metrics import Door, LiveMetrics
+from gateway.live.metrics import LiveMetrics, Transport
 from gateway.live.news import News, text_frame
 from gateway.live.pipe import PING, Pipe
 from gateway.live.readings import Reading
-from gateway.live.watches import Filter, Watches
+from gateway.live.watch import Filter
+from gateway.live.watches import Watches
 from gateway.principals import Permission, Principal
 from gateway.store import UNAVAILABLE, TenantStore
 
@@ -190,7 +191,7 @@ class WebSocket:
 
     def _tell(self, news: News) -> None:
         self._put(news.frame)
-        self._metrics.told(Door.WEBSOCKET)
+        self._metrics.told(Transport.WEBSOCKET)
 
     def _say(self, error: _Error) -> None:
         self._put(text_frame(_encode(error)))
@@ -218,7 +219,8 @@ class WebSocket:
             self._writing = None
 
     def _drop(self) -> None:
-        self._metrics.dropped(Door.WEBSOCKET)
+        self._metrics.dropped(Transport.WEBSOCKET)
+        log.warning("follower.dropped", transport=Transport.WEBSOCKET)
         self._queue.clear()
         if self._writing is not None:
             self._writing.cancel()

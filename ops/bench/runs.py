@@ -231,7 +231,11 @@ class Bench:
 
     def _gateway(self) -> AbstractAsyncContextManager[str]:
         return stack.running(
-            "gateway", self._servers, self._logs, "TOCSIN_GATEWAY_PORT"
+            "gateway",
+            self._servers,
+            self._logs,
+            "TOCSIN_GATEWAY_PORT",
+            TOCSIN_GATEWAY_RATE_LIMIT="0",
         )
 
 

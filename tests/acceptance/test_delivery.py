@@ -2,7 +2,9 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.acceptance.mesh import Mesh
@@ -111,3 +113,32 @@ async def test_the_same_key_is_answered_with_the_same_bytes(shared_mesh: Mesh) -
     assert (first.status, second.status) == (202, 200)
     assert await first.read() == await second.read()
     assert second.headers["Idempotent-Replay"] == "true"
+
+
+async def test_who_follows_sees_the_whole_way(shared_mesh: Mesh) -> None:
+    later = datetime.now(UTC) + timedelta(seconds=1)
+    notification_id = await shared_mesh.create(
+        recipient="+15005550002", scheduled_at=later.isoformat()
+    )
+    gateway = shared_mesh.addresses["gateway"]
+    frames: list[dict[str, Any]] = []
+    async with (
+        aiohttp.ClientSession(gateway) as http,
+        http.ws_connect("/api/v1/ws/notifications") as socket,
+    ):
+        await socket.send_json(
+            {"action": "subscribe", "notification_id": notification_id}
+        )
+        while not frames or frames[-1]["status"] != "delivered":
+            frames.append(await socket.receive_json(timeout=20))
+
+    assert [frame["status"] for frame in frames] == [
+        "pending",
+        "queued",
+        "processing",
+        "retrying",
+        "processing",
+        "delivered",
+    ]
+    assert [frame["sequence"] for frame in frames] == [2, 3, 4, 5, 6, 7]
+    assert [frame["attempts"] for frame in frames] == [0, 0, 1, 1, 2, 2]

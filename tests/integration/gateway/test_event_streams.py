@@ -52,7 +52,7 @@ async def test_a_stream_tells_every_change_and_ends_with_the_last(
     assert [id_ for id_, _ in seen] == ["2", "3", "4"]
     assert {data["notification_id"] for _, data in seen} == {created["id"]}
     await until(lambda: gateway.metric("tocsin_live_subjects") == 0)
-    assert gateway.metric("tocsin_live_clients", door="event_stream") == 0
+    assert gateway.metric("tocsin_live_clients", transport="event_stream") == 0
 
 
 async def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(
@@ -135,6 +135,21 @@ async def test_a_stream_survives_the_bus(
         await mesh.commit(created["id"], Status.DELIVERED)
         await nats_server.server.start()
         told = [data["status"] for _, data in await events.rest()]
+    assert told == ["processing", "delivered"]
+
+
+async def test_a_last_change_that_nobody_told_ends_a_stream_late_but_ends_it(
+    settings: MeshSettings, mesh: Mesh
+) -> None:
+    async with running_gateway(settings, gateway_live_ping_seconds=0.1) as gateway:
+        created = await gateway.create()
+        async with streaming(
+            gateway, f"{NOTIFICATIONS}/{created['id']}/events"
+        ) as events:
+            await events.event()
+            await mesh.commit(created["id"], Status.PROCESSING)
+            await mesh.commit(created["id"], Status.DELIVERED)
+            told = [data["status"] for _, data in await events.rest()]
     assert told == ["processing", "delivered"]
 
 

@@ -1,6 +1,5 @@
 """Following notifications over WebSocket."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -11,8 +10,7 @@ from contracts.keys import Role
 from contracts.lifecycle import Status
 from contracts.settings import MeshSettings
 from ops import keys
-from ops.runtime.bus import Bus
-from ops.runtime.ledger import Ledger
+from tests.integration.conftest import database_made, mesh_settings
 from tests.integration.gateway.following import SOCKET, Follower, Mesh, following
 from tests.integration.gateway.gateways import (
     BATCHES,
@@ -20,17 +18,50 @@ from tests.integration.gateway.gateways import (
     RunningGateway,
     running_gateway,
 )
-from tests.servers import Nats
+from tests.servers import Stack
 from tests.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_settings(
+    servers: Stack, migrated_template: str
+) -> AsyncIterator[MeshSettings]:
+    """One ledger for the gateways of this module, with and without keys."""
+    async with database_made(servers, migrated_template) as dsn:
+        yield mesh_settings(dsn, servers.nats_url, servers.redis_url)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(shared_settings: MeshSettings) -> AsyncIterator[RunningGateway]:
+    """A gateway that asks for no keys."""
+    async with running_gateway(shared_settings) as gateway:
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(
+    gateway: RunningGateway, shared_settings: MeshSettings
+) -> AsyncIterator[RunningGateway]:
+    """A gateway that asks for keys."""
+    async with running_gateway(
+        shared_settings,
+        gateway_require_keys=True,
+        gateway_key_cache_seconds=0.1,
+        gateway_live_ping_seconds=0.1,
+    ) as guarded:
+        yield guarded
 
 
 @pytest.fixture
-def mesh(ledger: Ledger, bus: Bus) -> Mesh:
-    return Mesh(ledger, bus)
+def mesh(gateway: RunningGateway) -> Mesh:
+    return Mesh(gateway.ledger, gateway.service.bus)
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def follower(gateway: RunningGateway) -> AsyncIterator[Follower]:
+    await until(lambda: gateway.metric("tocsin_live_subjects") == 0)
     async with following(gateway) as follower:
         yield follower
 
@@ -79,6 +110,10 @@ async def test_a_client_gets_no_frame_of_what_it_did_not_ask_for(
         assert {f["notification_id"] for f in await other.frames(2)} == {others["id"]}
 
 
+def clients_of(gateway: RunningGateway) -> float:
+    return gateway.metric("tocsin_live_clients", transport="websocket")
+
+
 async def test_a_subject_is_shared_and_goes_with_its_last_client(
     gateway: RunningGateway, follower: Follower, mesh: Mesh
 ) -> None:
@@ -86,7 +121,7 @@ async def test_a_subject_is_shared_and_goes_with_its_last_client(
     async with following(gateway) as other:
         for client in (follower, other):
             await client.follow(created["id"])
-        assert gateway.metric("tocsin_live_clients", door="websocket") == 2
+        await until(lambda: clients_of(gateway) == 2)
         assert gateway.metric("tocsin_live_subscriptions") == 2
         assert gateway.metric("tocsin_live_subjects") == 1
         await mesh.move(created["id"], Status.PROCESSING)
@@ -100,7 +135,7 @@ async def test_a_subject_is_shared_and_goes_with_its_last_client(
         assert await follower.is_quiet()
     await until(lambda: gateway.metric("tocsin_live_subjects") == 0)
     assert gateway.metric("tocsin_live_subscriptions") == 0
-    assert gateway.metric("tocsin_live_clients", door="websocket") == 1
+    await until(lambda: clients_of(gateway) == 1)
 
 
 async def test_a_batch_is_followed_as_a_whole(
@@ -170,16 +205,14 @@ async def test_a_channel_and_a_status_are_followed_each_event_once(
         '{"action":"subscribe","batch_id":"0193f0a0-0000-7000-8000-000000000000"}',
     ],
 )
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_frame_that_is_no_command_gets_one_error_and_the_connection_stays(
-    shared_gateway: RunningGateway, frame: str
+    follower: Follower, frame: str
 ) -> None:
-    async with following(shared_gateway) as follower:
-        await follower.socket.send_str(frame)
-        assert (await follower.frame())["error"]
-        await follower.socket.send_bytes(b"x")
-        assert (await follower.frame())["error"] == "send text frames"
-        assert await follower.is_quiet()
+    await follower.socket.send_str(frame)
+    assert (await follower.frame())["error"]
+    await follower.socket.send_bytes(b"x")
+    assert (await follower.frame())["error"] == "send text frames"
+    assert await follower.is_quiet()
 
 
 async def test_a_change_that_was_never_told_is_looked_up_when_the_next_one_comes(
@@ -212,117 +245,18 @@ async def test_changes_that_come_twice_and_out_of_order_are_told_once_in_order(
     assert await follower.is_quiet()
 
 
-async def test_what_happened_while_the_bus_was_away_is_told_when_it_is_back(
-    gateway: RunningGateway, follower: Follower, mesh: Mesh, nats_server: Nats
-) -> None:
-    created = await gateway.create()
-    await follower.follow(created["id"])
-    await nats_server.server.crash()
-    for status in (Status.PROCESSING, Status.RETRYING):
-        await mesh.commit(created["id"], status)
-    later = await gateway.create()
-    assert (await follower.follow(later["id"]))["status"] == "queued"
-    await nats_server.server.start()
-
-    assert await follower.statuses(2) == ["processing", "retrying"]
-    await until(lambda: gateway.service.bus.nc.is_connected)
-    await mesh._bus.connected.wait()
-    await mesh.move(later["id"], Status.PROCESSING)
-    await mesh.move(created["id"], Status.PROCESSING)
-    assert [f["notification_id"] for f in await follower.frames(2)] == [
-        later["id"],
-        created["id"],
-    ]
-    assert await follower.is_quiet()
-
-
 async def test_without_the_ledger_a_subscription_is_refused_and_the_connection_stays(
-    gateway: RunningGateway, follower: Follower, ledger: Ledger
+    gateway: RunningGateway, follower: Follower
 ) -> None:
     created = await gateway.create()
-    await ledger.fetch("ALTER TABLE notification RENAME TO hidden")
+    await gateway.ledger.fetch("ALTER TABLE notification RENAME TO hidden")
     refused = await follower.follow(created["id"])
-    await ledger.fetch("ALTER TABLE hidden RENAME TO notification")
+    await gateway.ledger.fetch("ALTER TABLE hidden RENAME TO notification")
 
     assert refused["notification_id"] == created["id"]
     assert "ledger" in refused["error"]
     assert gateway.metric("tocsin_live_subscriptions") == 0
     assert (await follower.follow(created["id"]))["status"] == "queued"
-
-
-async def test_a_client_that_does_not_read_is_sent_away(
-    settings: MeshSettings, bus: Bus, ledger: Ledger
-) -> None:
-    mesh = Mesh(ledger, bus)
-    async with running_gateway(settings, gateway_live_queue_bytes=256 << 10) as gateway:
-        created = await gateway.create()
-        async with following(gateway) as slow, following(gateway) as quick:
-            for client in (slow, quick):
-                await client.subscribe(status="processing")
-                await client.follow(created["id"])
-            change = await mesh.commit(created["id"], Status.PROCESSING)
-            other = await gateway.create()
-            noise = await mesh.commit(other["id"], Status.PROCESSING)
-            await mesh.tell(change)
-            assert await quick.statuses(1) == ["processing"]
-
-            async def read_all() -> None:
-                while True:
-                    await quick.socket.receive()
-
-            reading = asyncio.create_task(read_all())
-            slow_clients = "tocsin_live_slow_clients_total"
-
-            async def pushed_out() -> bool:
-                await mesh.tell(*[noise] * 500)
-                return gateway.metric(slow_clients, door="websocket") == 1
-
-            await until(pushed_out, 20)
-            assert await slow.closed() == 1013
-            reading.cancel()
-        assert gateway.metric(slow_clients, door="websocket") == 1
-
-
-async def test_a_client_that_never_reads_again_is_cut_off(
-    settings: MeshSettings, bus: Bus, ledger: Ledger
-) -> None:
-    mesh = Mesh(ledger, bus)
-    async with running_gateway(settings, gateway_live_queue_bytes=256 << 10) as gateway:
-        created = await gateway.create()
-        async with following(gateway) as slow:
-            await slow.subscribe(status="processing")
-            await slow.follow(created["id"])
-            noise = await mesh.commit((await gateway.create())["id"], Status.PROCESSING)
-
-            async def pushed_out() -> bool:
-                await mesh.tell(*[noise] * 500)
-                return gateway.metric("tocsin_live_clients", door="websocket") == 0
-
-            await until(pushed_out, 20)
-
-
-async def test_who_follows_is_sent_away_when_the_gateway_stops(
-    settings: MeshSettings, bus: Bus
-) -> None:
-    async with running_gateway(settings) as gateway:
-        created = await gateway.create()
-        async with following(gateway) as one, following(gateway) as other:
-            await one.follow(created["id"])
-            gateway.service.stopping.set()
-
-            assert await one.closed() == 1001
-            assert await other.closed() == 1001
-
-
-async def test_an_idle_connection_is_pinged(settings: MeshSettings, bus: Bus) -> None:
-    async with (
-        running_gateway(settings, gateway_live_ping_seconds=0.05) as gateway,
-        gateway.http.ws_connect(SOCKET, autoping=False) as socket,
-    ):
-        for _ in range(2):
-            message = await socket.receive(timeout=5)
-            assert message.type is aiohttp.WSMsgType.PING
-            await socket.pong()
 
 
 async def test_nothing_is_compressed(gateway: RunningGateway) -> None:
@@ -331,6 +265,17 @@ async def test_nothing_is_compressed(gateway: RunningGateway) -> None:
         follower = Follower(socket)
         created = await gateway.create()
         assert (await follower.follow(created["id"]))["status"] == "queued"
+
+
+async def test_a_handshake_is_answered_with_its_correlation_id(
+    gateway: RunningGateway,
+) -> None:
+    async with gateway.http.ws_connect(
+        SOCKET, headers={"X-Correlation-ID": "mine"}
+    ) as socket:
+        headers = socket._response.headers
+    assert headers["X-Correlation-ID"] == "mine"
+    assert "RateLimit" in headers
 
 
 async def test_a_plain_request_is_told_to_upgrade(gateway: RunningGateway) -> None:
@@ -347,37 +292,6 @@ async def test_pages_of_other_origins_stay_out_where_no_key_is_needed(
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await gateway.http.ws_connect(SOCKET, origin="https://elsewhere.example")
     assert refusal.value.status == 403
-
-
-async def test_so_many_clients_and_subscriptions_and_no_more(
-    settings: MeshSettings, bus: Bus
-) -> None:
-    async with (
-        running_gateway(
-            settings, gateway_live_clients=1, gateway_live_subscriptions=1
-        ) as gateway,
-        following(gateway) as follower,
-    ):
-        await follower.follow((await gateway.create())["id"])
-        await follower.subscribe(status="failed")
-        assert "may follow 1" in (await follower.frame())["error"]
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-            await gateway.http.ws_connect(SOCKET)
-        assert refusal.value.status == 503
-
-
-@pytest_asyncio.fixture
-async def guarded(
-    settings: MeshSettings, bus: Bus, ledger: Ledger
-) -> AsyncIterator[RunningGateway]:
-    """A gateway that asks for keys."""
-    async with running_gateway(
-        settings,
-        gateway_require_keys=True,
-        gateway_key_cache_seconds=0.1,
-        gateway_live_ping_seconds=0.1,
-    ) as gateway:
-        yield gateway
 
 
 async def key_for(tenant: str, role: Role = Role.ADMIN) -> str:

@@ -18,9 +18,9 @@ from gateway.live.commands import (
     Notification,
     read_command,
 )
-from gateway.live.metrics import Door, LiveMetrics
+from gateway.live.metrics import LiveMetrics, Transport
 from gateway.live.news import text_frame
-from gateway.live.watches import Filter
+from gateway.live.watch import Filter
 
 ID = new_id()
 
@@ -84,4 +84,4 @@ def test_every_series_is_there_from_the_start_and_has_our_prefix() -> None:
 
     assert set(values.values()) == {0.0}
     assert all(name.startswith("tocsin_live_") for name, *_ in values)
-    assert {("tocsin_live_slow_clients_total", door) for door in Door} <= set(values)
+    assert {("tocsin_live_slow_clients_total", t) for t in Transport} <= set(values)

@@ -16,7 +16,8 @@ from gateway.live.feed import Listener
 from gateway.live.metrics import LiveMetrics
 from gateway.live.news import News
 from gateway.live.readings import Reading, Readings
-from gateway.live.watches import Filter, Watch, Watches
+from gateway.live.watch import Filter, Watch
+from gateway.live.watches import Watches
 from gateway.views import StatusView
 from tests.waiting import until
 
@@ -77,6 +78,38 @@ def test_what_was_missed_is_told_before_what_showed_it(
         assert told == list(range(seen + 1, last + 1))
     else:
         assert told == ordered
+
+
+@given(st.data())
+def test_any_losses_orders_and_old_readings_make_one_complete_story(
+    data: st.DataObject,
+) -> None:
+    """Readings are made at one moment and arrive at a later one, several at a time."""
+    first = data.draw(st.integers(2, 4))
+    last = data.draw(st.integers(first, 14))
+    watch = Watch()
+    watch.wants_standing = True
+    told = [n.sequence for n in watch.settle(Reading(view(first), []))]
+    committed = first
+    on_the_way: list[Reading] = []
+    while committed < last or on_the_way:
+        match data.draw(st.sampled_from(["commit", "hear", "read", "arrive"])):
+            case "commit" if committed < last:
+                committed += 1
+            case "hear":
+                came = data.draw(st.integers(first, committed))
+                told += [n.sequence for n in watch.hear(news(came))]
+            case "read" if len(on_the_way) < 3:
+                changes = [view(s) for s in range(watch.sequence + 1, committed + 1)]
+                on_the_way.append(Reading(view(committed), changes))
+            case "arrive" if on_the_way:
+                reading = on_the_way.pop(data.draw(st.integers(0, len(on_the_way) - 1)))
+                told += [n.sequence for n in watch.settle(reading)]
+    changes = [view(s) for s in range(watch.sequence + 1, last + 1)]
+    told += [n.sequence for n in watch.settle(Reading(view(last), changes))]
+
+    assert told == list(range(first, last + 1))
+    assert watch.held is None
 
 
 def test_what_is_held_back_is_bounded() -> None:

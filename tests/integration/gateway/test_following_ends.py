@@ -1,0 +1,135 @@
+"""How following ends, and what it survives: gateways of the tests' own."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from contracts.lifecycle import Status
+from contracts.settings import MeshSettings
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from tests.integration.gateway.following import SOCKET, Mesh, following
+from tests.integration.gateway.gateways import RunningGateway, running_gateway
+from tests.servers import Nats
+from tests.waiting import until
+
+
+@pytest.fixture
+def mesh(ledger: Ledger, bus: Bus) -> Mesh:
+    return Mesh(ledger, bus)
+
+
+async def test_what_happened_while_the_bus_was_away_is_told_when_it_is_back(
+    gateway: RunningGateway, mesh: Mesh, bus: Bus, nats_server: Nats
+) -> None:
+    async with following(gateway) as follower:
+        created = await gateway.create()
+        await follower.follow(created["id"])
+        await nats_server.server.crash()
+        for status in (Status.PROCESSING, Status.RETRYING):
+            await mesh.commit(created["id"], status)
+        later = await gateway.create()
+        assert (await follower.follow(later["id"]))["status"] == "queued"
+        await nats_server.server.start()
+
+        assert await follower.statuses(2) == ["processing", "retrying"]
+        await until(lambda: gateway.service.bus.nc.is_connected)
+        await bus.connected.wait()
+        await mesh.move(later["id"], Status.PROCESSING)
+        await mesh.move(created["id"], Status.PROCESSING)
+        assert [f["notification_id"] for f in await follower.frames(2)] == [
+            later["id"],
+            created["id"],
+        ]
+        assert await follower.is_quiet()
+
+
+async def test_a_client_that_does_not_read_is_sent_away(
+    settings: MeshSettings, mesh: Mesh
+) -> None:
+    async with running_gateway(settings, gateway_live_queue_bytes=256 << 10) as gateway:
+        created = await gateway.create()
+        async with following(gateway) as slow, following(gateway) as quick:
+            for client in (slow, quick):
+                await client.subscribe(status="processing")
+                await client.follow(created["id"])
+            change = await mesh.commit(created["id"], Status.PROCESSING)
+            other = await gateway.create()
+            noise = await mesh.commit(other["id"], Status.PROCESSING)
+            await mesh.tell(change)
+            assert await quick.statuses(1) == ["processing"]
+
+            async def read_all() -> None:
+                while True:
+                    await quick.socket.receive()
+
+            reading = asyncio.create_task(read_all())
+            slow_clients = "tocsin_live_slow_clients_total"
+
+            async def pushed_out() -> bool:
+                await mesh.tell(*[noise] * 500)
+                return gateway.metric(slow_clients, transport="websocket") == 1
+
+            await until(pushed_out, 20)
+            assert await slow.closed() == 1013
+            reading.cancel()
+        assert gateway.metric(slow_clients, transport="websocket") == 1
+
+
+async def test_a_client_that_never_reads_again_is_cut_off(
+    settings: MeshSettings, mesh: Mesh
+) -> None:
+    async with running_gateway(settings, gateway_live_queue_bytes=256 << 10) as gateway:
+        created = await gateway.create()
+        async with following(gateway) as slow:
+            await slow.subscribe(status="processing")
+            await slow.follow(created["id"])
+            noise = await mesh.commit((await gateway.create())["id"], Status.PROCESSING)
+
+            async def pushed_out() -> bool:
+                await mesh.tell(*[noise] * 500)
+                return gateway.metric("tocsin_live_clients", transport="websocket") == 0
+
+            await until(pushed_out, 20)
+
+
+async def test_who_follows_is_sent_away_when_the_gateway_stops(
+    settings: MeshSettings, bus: Bus
+) -> None:
+    async with running_gateway(settings) as gateway:
+        created = await gateway.create()
+        async with following(gateway) as one, following(gateway) as other:
+            await one.follow(created["id"])
+            gateway.service.stopping.set()
+
+            assert await one.closed() == 1001
+            assert await other.closed() == 1001
+
+
+async def test_an_idle_connection_is_pinged(settings: MeshSettings, bus: Bus) -> None:
+    async with (
+        running_gateway(settings, gateway_live_ping_seconds=0.05) as gateway,
+        gateway.http.ws_connect(SOCKET, autoping=False) as socket,
+    ):
+        for _ in range(2):
+            message = await socket.receive(timeout=5)
+            assert message.type is aiohttp.WSMsgType.PING
+            await socket.pong()
+
+
+async def test_so_many_clients_and_subscriptions_and_no_more(
+    settings: MeshSettings, bus: Bus
+) -> None:
+    async with (
+        running_gateway(
+            settings, gateway_live_clients=1, gateway_live_subscriptions=1
+        ) as gateway,
+        following(gateway) as follower,
+    ):
+        await follower.follow((await gateway.create())["id"])
+        await follower.subscribe(status="failed")
+        assert "may follow 1" in (await follower.frame())["error"]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            await gateway.http.ws_connect(SOCKET)
+        assert refusal.value.status == 503
