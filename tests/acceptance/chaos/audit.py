@@ -1,29 +1,65 @@
 """The ledger of truth: what clients were promised, held against what the mesh did."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from contracts.lifecycle import CREATED, FINAL, Status, TraceEvent, may_move
-from tests.acceptance.chaos.faults import Struck
+from tests.acceptance.chaos.faults import Kind, Struck
 from tests.acceptance.chaos.load import Book
 from tests.acceptance.chaos.records import Event, Receipt, Records, Row
 
-#: The provider and the ledger read one machine's clock; a receipt can be stamped by it a
-#: moment before the ledger stamps the claim only if it belongs to an earlier attempt.
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _STATUSES = frozenset(map(str, Status))
+
+
+#: A statement reaches the ledger before its sender is killed, and runs this much later.
+_LATE_CLAIM = timedelta(seconds=5)
+_CLOCKS_APART = timedelta(seconds=0.2)
 
 
 class Attempt(NamedTuple):
     """One claim in a trace, until the next change of the notification."""
 
-    dispatcher: str
+    #: The dispatcher's name, and what tells this process of it from the next.
+    owner: str
     begun: datetime
     ended: datetime
     ended_as: str
+
+    @property
+    def dispatcher(self) -> str:
+        return self.owner.partition("/")[0]
+
+
+class Faults:
+    """What was struck, and when each process of a dispatcher was last seen to claim."""
+
+    def __init__(self, struck: Sequence[Struck], attempts: Iterable[Attempt]) -> None:
+        self._struck = struck
+        self._last_claims: dict[str, datetime] = {}
+        for attempt in attempts:
+            last = self._last_claims.get(attempt.owner, attempt.begun)
+            self._last_claims[attempt.owner] = max(last, attempt.begun)
+
+    def explain(self, attempt: Attempt) -> str | None:
+        """Return the fault that an attempt's own process met while it was under way."""
+        for fault in self._struck:
+            if fault.target == attempt.dispatcher and self._met(fault, attempt):
+                return f"under way at a {fault.kind} of its dispatcher"
+        return None
+
+    def _met(self, fault: Struck, attempt: Attempt) -> bool:
+        if fault.kind is Kind.FREEZE:
+            return fault.touches(attempt.begun - _CLOCKS_APART, attempt.ended)
+        ended_its_process = (
+            self._last_claims[attempt.owner] <= fault.began + _LATE_CLAIM
+        )
+        return ended_its_process and fault.touches(
+            attempt.begun - _LATE_CLAIM, attempt.ended
+        )
 
 
 @dataclass(kw_only=True)
@@ -50,12 +86,15 @@ def audit(book: Book, records: Records, struck: Sequence[Struck]) -> Findings:
     findings.problems += book.wrong
     _check_promises(book, records, findings)
     _check_rows(book, records, findings)
+    faults = Faults(
+        struck, (a for trace in records.traces.values() for a in attempts_of(trace))
+    )
     for row in records.rows.values():
         trace = records.traces.get(row.id, [])
         findings.problems += [
             f"{row.id}: {fault}" for fault in trace_faults(row, trace)
         ]
-        _check_receipts(row, trace, records.receipts.get(row.id, []), struck, findings)
+        _check_receipts(row, trace, records.receipts.get(row.id, []), faults, findings)
     strangers = records.receipts.keys() - records.rows.keys()
     findings.problems += [f"{key}: sent but not in the ledger" for key in strangers]
     _check_dead_letters(records, findings)
@@ -140,7 +179,7 @@ def attempts_of(trace: Sequence[Event]) -> list[Attempt]:
     following = [*changes[1:], None]
     return [
         Attempt(
-            dispatcher=str(event.details.get("dispatcher", "")).partition("/")[0],
+            owner=str(event.details.get("dispatcher", "")),
             begun=event.at,
             ended=after.at if after else _NEVER,
             ended_as=after.name if after else "",
@@ -154,7 +193,7 @@ def _check_receipts(
     row: Row,
     trace: Sequence[Event],
     receipts: Sequence[Receipt],
-    struck: Sequence[Struck],
+    faults: Faults,
     findings: Findings,
 ) -> None:
     attempts = attempts_of(trace)
@@ -174,7 +213,7 @@ def _check_receipts(
         )
     for attempt in attempts:
         if attempt.ended_as in (Status.PROCESSING, TraceEvent.REQUEUED, ""):
-            reason = explain(attempt, struck)
+            reason = faults.explain(attempt)
             findings.abandoned[reason or "unexplained"] += 1
             if reason is None:
                 findings.problems.append(
@@ -186,24 +225,13 @@ def _check_receipts(
                 reason
                 for attempt in attempts
                 if attempt.begun <= receipt.at and attempt.ended_as != Status.DELIVERED
-                if (reason := explain(attempt, struck))
+                if (reason := faults.explain(attempt))
             ),
             None,
         )
         findings.duplicates[reason or "unexplained"] += 1
         if reason is None:
             findings.problems.append(f"{row.id}: sent twice without a reason")
-
-
-def explain(attempt: Attempt, struck: Sequence[Struck]) -> str | None:
-    """Return the fault that an attempt's own dispatcher met while it was under way."""
-    grace = timedelta(seconds=0.2)
-    for fault in struck:
-        if fault.target == attempt.dispatcher and fault.touches(
-            attempt.begun - grace, attempt.ended
-        ):
-            return f"under way at a {fault.kind} of its dispatcher"
-    return None
 
 
 def _check_dead_letters(records: Records, findings: Findings) -> None:

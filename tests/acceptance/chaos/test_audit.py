@@ -148,8 +148,25 @@ def test_a_duplicate_is_explained_by_a_fault_of_its_own_dispatcher() -> None:
     assert findings.duplicates == {"under way at a kill -9 of its dispatcher": 1}
 
 
+def test_a_claim_may_run_a_moment_after_its_sender_was_killed() -> None:
+    findings = audit(*taken_over(), struck=[struck("dispatcher-1", 0.2)])
+
+    assert not findings.problems
+
+
+def test_a_kill_explains_nothing_of_a_process_that_went_on() -> None:
+    book, records = taken_over()
+    records.traces["b"] = [
+        Event(at(30), 3, "processing", {"dispatcher": "dispatcher-1/x"})
+    ]
+
+    findings = audit(book, records, struck=[struck("dispatcher-1", 0.2)])
+
+    assert findings.duplicates == {"unexplained": 1}
+
+
 @pytest.mark.parametrize(
-    "elsewhere", [struck("dispatcher-3", 1.7), struck("dispatcher-1", 0.2)]
+    "elsewhere", [struck("dispatcher-3", 1.7), struck("dispatcher-1", 25)]
 )
 def test_a_duplicate_is_not_explained_by_another_fault(elsewhere: Struck) -> None:
     findings = audit(*taken_over(), struck=[elsewhere])
