@@ -34,8 +34,8 @@ from tests.integration.gateway.gateways import (
 )
 from tests.waiting import until
 
-ROUNDS = 4
-EACH = 250
+ROUNDS = 3
+EACH = 200
 
 
 @pytest_asyncio.fixture
