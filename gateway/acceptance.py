@@ -111,6 +111,17 @@ class Acceptance:
             return Answer(202, response, headers=[(b"location", location.encode())])
         return await self.replay(reservation.owner, reservation.body_hash)
 
+    async def answered(self, call: Call, key: str | None, body: bytes) -> Answer | None:
+        """Return the answer that a key has had for the same body, if it has had one."""
+        if key is None:
+            return None
+        tenant, endpoint = call.principal.tenant, f"{call.method} {call.path}"
+        body_hash = hashlib.sha256(body).digest()
+        stored = await self._store.of(tenant).answer(endpoint, key)
+        if stored is None or stored.body_hash != body_hash:
+            return None
+        return await self.replay(KeyOwner(tenant, endpoint, key), body_hash)
+
     async def _recall(
         self, call: Call, reservation: Reservation, again: Callable[[UUID], bytes]
     ) -> Answer | None:

@@ -65,7 +65,14 @@ class Batches:
         members = decode_batch(body)
         await call.spend(len(members) - 1)
         templates = await self._templates.named_in(call.principal.tenant, members)
-        drafts = await check_all(members, templates)
+        try:
+            drafts = await check_all(members, templates)
+        except Refusal:
+            # A template may have changed or gone since the key was answered.
+            answer = await self._acceptance.answered(call, key, body)
+            if answer is None:
+                raise
+            return answer
         id_ = new_id()  # before its members': their ids are a range that begins here
         reservation_id = None if key is None else id_
         traceparent = traceparent_of(call)

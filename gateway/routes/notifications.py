@@ -5,6 +5,7 @@ from uuid import UUID
 from contracts.ids import new_id
 from gateway.acceptance import Acceptance, key_of
 from gateway.bodies import read_json
+from gateway.errors import Refusal
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
 from gateway.requests import SINGLE_AT_MOST_BYTES, decode_single
@@ -61,7 +62,14 @@ class Notifications:
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
         asked = decode_single(body)
         templates = await self._templates.named_in(call.principal.tenant, (asked,))
-        draft = check(asked, templates=templates)
+        try:
+            draft = check(asked, templates=templates)
+        except Refusal:
+            # The template may have changed or gone since the key was answered.
+            answer = await self._acceptance.answered(call, key, body)
+            if answer is None:
+                raise
+            return answer
         id_ = new_id()
         traceparent = traceparent_of(call)
 

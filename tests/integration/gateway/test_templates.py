@@ -333,6 +333,29 @@ async def test_a_template_in_use_is_not_deleted(
     await refused(await send(shared_gateway, made), 404, "not-found")
 
 
+@pytest.mark.parametrize("path", [NOTIFICATIONS, BATCHES])
+async def test_a_key_is_answered_again_though_its_template_is_another_or_gone(
+    shared_gateway: RunningGateway, path: str
+) -> None:
+    made = await make(shared_gateway, body="old")
+    key = made["name"]
+    member = SMS | {"template_id": made["id"]}
+    body = member if path == NOTIFICATIONS else {"notifications": [member]}
+    first = await shared_gateway.post(body, path, Idempotency_Key=key)
+    assert first.status == 202
+
+    await put(shared_gateway, made["id"], template(name=key, body="{{ absent }}"))
+    changed = await shared_gateway.post(body, path, Idempotency_Key=key)
+    await shared_gateway.ledger.fetch("DELETE FROM template WHERE id = $1", made["id"])
+    gone = await shared_gateway.post(body, path, Idempotency_Key=key)
+    for again in (changed, gone):
+        assert again.status == 200
+        assert await again.read() == await first.read()
+        assert again.headers["Idempotent-Replay"] == "true"
+    other = await shared_gateway.post(body, path, Idempotency_Key=f"{key}2")
+    await refused(other, 404, "not-found")
+
+
 async def test_the_largest_templates_hold_nobody_up(
     shared_gateway: RunningGateway,
 ) -> None:
