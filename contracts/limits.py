@@ -14,6 +14,9 @@ RECIPIENT_AT_MOST_BYTES = {Channel.SMS: 16, Channel.EMAIL: 320, Channel.PUSH: 40
 CONTENT_AT_MOST_BYTES = {Channel.SMS: 160, Channel.EMAIL: 10_000, Channel.PUSH: 500}
 #: The longest line of a mail (RFC 5322 §2.1.1).
 SUBJECT_AT_MOST_BYTES = 998
+TEMPLATE_NAME_AT_MOST_CHARACTERS = 255
+TEMPLATE_AT_MOST_BYTES = 16 << 10
+TEMPLATE_VARIABLES_AT_MOST_BYTES = 64 << 10
 
 _PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")
 _SPACE = re.compile(r"\s")
@@ -63,6 +66,24 @@ def metadata_fault(encoded: bytes) -> str | None:
     """Check the size of metadata, encoded as it is stored."""
     if len(encoded) > METADATA_AT_MOST_BYTES:
         return f"metadata has at most {METADATA_AT_MOST_BYTES} bytes as JSON"
+    return None
+
+
+def template_name_fault(name: str) -> str | None:
+    """Check the name of a template, trimmed."""
+    if not name:
+        return "name is empty"
+    if len(name) > TEMPLATE_NAME_AT_MOST_CHARACTERS or _CONTROL.search(name):
+        return (
+            f"name is one line of at most {TEMPLATE_NAME_AT_MOST_CHARACTERS} characters"
+        )
+    return None
+
+
+def template_fault(source: str) -> str | None:
+    """Check the size of a template's body or subject."""
+    if _longer_than(source, TEMPLATE_AT_MOST_BYTES):
+        return f"a template has at most {TEMPLATE_AT_MOST_BYTES} bytes in UTF-8"
     return None
 
 

@@ -162,6 +162,19 @@ class ApiKey(Table, tablename="api_key"):
     last_used_at = Timestamptz(null=True, default=None)
 
 
+class Template(Table, tablename="template"):
+    """Words with gaps that a notification may be made from. Its name is its tenant's once."""
+
+    id = UUID(primary_key=True, default=None)
+    tenant = Text(default=None)
+    name = Text(default=None)
+    channel = Text(default=None)
+    body = Text(default=None)
+    subject = Text(null=True, default=None)
+    created_at = Timestamptz(default=None)
+    updated_at = Timestamptz(default=None)
+
+
 TABLES: tuple[type[Table], ...] = (
     Notification,
     NotificationEvent,
@@ -170,4 +183,5 @@ TABLES: tuple[type[Table], ...] = (
     OutboxGroup,
     DeadLetter,
     ApiKey,
+    Template,
 )

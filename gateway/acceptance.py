@@ -12,7 +12,13 @@ from gateway.intake import Intake
 from gateway.metrics import Metrics
 from gateway.routing import Answer, Call
 from gateway.store import Store
-from gateway.submissions import NewBatch, NewNotification, Reservation, Submission
+from gateway.submissions import (
+    KeyOwner,
+    NewBatch,
+    NewNotification,
+    Reservation,
+    Submission,
+)
 
 _KEY_AT_MOST_CHARACTERS = 255
 _REPLAY_HEADER = (b"idempotent-replay", b"true")
@@ -103,7 +109,18 @@ class Acceptance:
             if reservation is not None:
                 self._remember(reservation, response)
             return Answer(202, response, headers=[(b"location", location.encode())])
-        return await self._replay(reservation)
+        return await self.replay(reservation.owner, reservation.body_hash)
+
+    async def answered(self, call: Call, key: str | None, body: bytes) -> Answer | None:
+        """Return the answer that a key has had for the same body, if it has had one."""
+        if key is None:
+            return None
+        tenant, endpoint = call.principal.tenant, f"{call.method} {call.path}"
+        body_hash = hashlib.sha256(body).digest()
+        stored = await self._store.of(tenant).answer(endpoint, key)
+        if stored is None or stored.body_hash != body_hash:
+            return None
+        return await self.replay(KeyOwner(tenant, endpoint, key), body_hash)
 
     async def _recall(
         self, call: Call, reservation: Reservation, again: Callable[[UUID], bytes]
@@ -134,14 +151,13 @@ class Acceptance:
             ),
         )
 
-    async def _replay(self, reservation: Reservation) -> Answer:
-        stored = await self._store.of(reservation.tenant).answer(
-            reservation.endpoint, reservation.key
-        )
+    async def replay(self, owner: KeyOwner, body_hash: bytes) -> Answer:
+        """Answer as the key was answered before, to the same body."""
+        stored = await self._store.of(owner.tenant).answer(owner.endpoint, owner.key)
         if stored is None:
             # It expired and was pruned since the reservation was lost: the next try will win.
             raise KeyInFlight
-        if stored.body_hash != reservation.body_hash:
+        if stored.body_hash != body_hash:
             raise _mismatch()
         self._metrics.replayed()
         return Answer(

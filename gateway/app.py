@@ -17,16 +17,23 @@ from gateway.intake import Intake
 from gateway.live import live
 from gateway.live.live import Live
 from gateway.metrics import Metrics
+from gateway.once import Once
 from gateway.proxies import Proxies
 from gateway.publishing import Publishing
 from gateway.rest import build_app
 from gateway.routes.batches import Batches
+from gateway.routes.cancel import Cancelling
 from gateway.routes.health import Probes
+from gateway.routes.listing import Listing
 from gateway.routes.notifications import Notifications
+from gateway.routes.summary import Summaries
+from gateway.routes.templates import TemplateRoutes
 from gateway.routing import RouteName
 from gateway.server import Waits, listen, raise_file_limit, serve
 from gateway.settings import GatewaySettings
 from gateway.store import Store
+from gateway.templates import Templates
+from gateway.throughput import Throughput
 from gateway.upload import Patience
 from ops.runtime.heartbeat import Readings
 from ops.runtime.service import Service
@@ -87,6 +94,13 @@ class Gateway:
             self._metrics,
             idempotency_hours=settings.gateway_idempotency_hours,
         )
+        once = Once(
+            self._store,
+            acceptance,
+            idempotency_hours=settings.gateway_idempotency_hours,
+        )
+        templates = Templates(self._store)
+        self._throughput = Throughput()
         self._allowances = self._limit()
         self._patience = Patience(settings.gateway_body_seconds)
         authenticate = self._authenticate()
@@ -100,8 +114,12 @@ class Gateway:
             settings, service.bus, self._store, authenticate, service.registry
         )
         routes = [
-            *Notifications(acceptance, self._store).routes(),
-            *Batches(acceptance, self._store).routes(),
+            *Notifications(acceptance, self._store, templates).routes(),
+            *Batches(acceptance, self._store, templates).routes(),
+            *Listing(self._store).routes(),
+            *Cancelling(once, self._publishing).routes(),
+            *TemplateRoutes(once, self._store).routes(),
+            *Summaries(self._store, service.bus.js, self._throughput).routes(),
             *self._live.routes(),
             *Probes(service.readiness, service.registry).routes(),
         ]
@@ -158,7 +176,11 @@ class Gateway:
         living = asyncio.create_task(
             self._live.run(self._service.stopping), name="live"
         )
-        tasks = [committing, publishing, sweeping, living]
+        listening = asyncio.create_task(
+            self._throughput.listen(self._service.bus, self._service.stopping),
+            name="throughput",
+        )
+        tasks = [committing, publishing, sweeping, living, listening]
         if self._allowances is not None:
             probing = self._allowances.run(self._service.stopping)
             tasks.append(asyncio.create_task(probing, name="rate_limits"))

@@ -114,6 +114,16 @@ class Publishing:
             self.give_back(confirmed)
             log.warning("outbox.not_swept", error=type(error).__name__)
 
+    async def tell(self, event: StatusChanged) -> None:
+        """Announce one change that is committed; a lost event is counted, nothing else."""
+        subject = subjects.status(
+            event.tenant, event.channel, event.status, event.notification_id
+        )
+        try:
+            await announce(self._bus, [(subject, messages.encode(event))])
+        except BusUnavailable:
+            self._metrics.status_events_lost(1)
+
     def _take_groups(self) -> list[_Group]:
         """Take what waits, up to one atomic batch: many small groups share a round trip."""
         taken = [self._groups.popleft()]

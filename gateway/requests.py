@@ -27,10 +27,20 @@ class NotificationRequest(msgspec.Struct, gc=False):
     priority: str | None = None
     subject: str | None = None
     template_id: str | None = None
+    template_variables: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     scheduled_at: str | None = None
     expires_at: str | None = None
     max_attempts: int | None = None
+
+
+class TemplateRequest(msgspec.Struct, gc=False):
+    """A template as it is asked for."""
+
+    name: str | None = None
+    channel: str | None = None
+    body: str | None = None
+    subject: str | None = None
 
 
 class BatchRequest(msgspec.Struct, gc=False):
@@ -43,6 +53,7 @@ _Body = TypeVar("_Body")
 
 _single = msgspec.json.Decoder(NotificationRequest)
 _batch = msgspec.json.Decoder(BatchRequest)
+_template = msgspec.json.Decoder(TemplateRequest)
 
 _WHERE = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
@@ -51,6 +62,11 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 def decode_single(body: bytes) -> NotificationRequest:
     """Read the body of a single notification; ``malformed-body`` when it is not one."""
     return _decode(_single, body)
+
+
+def decode_template(body: bytes) -> TemplateRequest:
+    """Read the body of a template; ``malformed-body`` when it is not one."""
+    return _decode(_template, body)
 
 
 def decode_batch(body: bytes) -> list[NotificationRequest]:

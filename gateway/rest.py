@@ -82,13 +82,15 @@ def _call(patience: Patience) -> Call:
 
 def _open(asked: Request | Websocket, read: Callable[[int], Awaitable[bytes]]) -> Call:
     path = asked.scope.get("raw_path") or asked.path.encode()
-    return open_call(
+    call = open_call(
         asked.method,
         path.decode(),
         dict(asked.scope["headers"]),
         read,
         asked.scope["client"],
     )
+    call.query = asked.scope["query_string"]
+    return call
 
 
 async def _read_nothing(_at_most_bytes: int) -> bytes:

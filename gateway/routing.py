@@ -30,6 +30,14 @@ class RouteName(StrEnum):
     FOLLOW_NOTIFICATIONS = "follow_notifications"
     GET_EVENTS = "get_events"
     GET_BATCH_EVENTS = "get_batch_events"
+    LIST_NOTIFICATIONS = "list_notifications"
+    CANCEL_NOTIFICATION = "cancel_notification"
+    CREATE_TEMPLATE = "create_template"
+    LIST_TEMPLATES = "list_templates"
+    GET_TEMPLATE = "get_template"
+    REPLACE_TEMPLATE = "replace_template"
+    DELETE_TEMPLATE = "delete_template"
+    GET_SUMMARY = "get_summary"
     LIVE = "live"
     READY = "ready"
     METRICS = "metrics"
@@ -47,6 +55,7 @@ class Call:
     correlation_id: str
     client: str = ""  #: the address it comes from, if it has one
     principal: Principal = EVERYONE
+    query: bytes = b""  #: what follows the question mark, still quoted
     #: What the caller may still do; None is anything.
     allowance: "Allowance | None" = None
     paid: int = 0  #: of the allowance, for this call

@@ -5,7 +5,8 @@ every statement; the rest (committing groups, finding the owner of a key) is ``S
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,18 +15,27 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from contracts.channels import LANES, Channel
 from contracts.keys import Role
 from contracts.lifecycle import Status
-from gateway.submissions import NewBatch, NewNotification, Reservation, Submission
+from gateway.filters import Filters, Range
+from gateway.submissions import (
+    KeyOwner,
+    NewBatch,
+    NewNotification,
+    Reservation,
+    Submission,
+)
 from gateway.views import (
     BatchView,
     NotificationView,
     StatusView,
+    TemplateView,
     Trace,
     TraceEntry,
 )
 from ops.runtime import ledger as runtime_ledger
-from ops.runtime.ledger import Ledger
+from ops.runtime.ledger import Connection, Ledger
 from ops.runtime.sql import Statements
 
 SQL = Statements(Path(__file__).with_name("store.sql"))
@@ -46,6 +56,11 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.UndefinedTableError,
 )
 
+_SEARCH_SETTINGS = (
+    "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = '3s'"
+)
+
+_SHOWN = NotificationView.__struct_fields__
 _NO_DETAILS = msgspec.Raw(b"{}")
 
 
@@ -73,6 +88,31 @@ class StoredAnswer(NamedTuple):
     body_hash: bytes
     response: bytes
     correlation_id: str
+
+
+class Scanned(NamedTuple):
+    """Part of a list, newest first."""
+
+    items: list[NotificationView]
+    horizon: UUID | None  #: how far was looked; None when that is the whole range
+
+
+class Change(NamedTuple):
+    """A notification that was changed, and the number of the change."""
+
+    view: NotificationView
+    sequence: int
+
+
+class Deletion(NamedTuple):
+    """What became of a deletion."""
+
+    in_use: bool
+    deleted: bool
+
+
+class NameTaken(Exception):
+    """Another template of the tenant has this name."""
 
 
 class Store:
@@ -119,13 +159,49 @@ class Store:
         rows = await self._ledger.fetch(SQL.find_key, secret_hash)
         return KeyHolder(rows[0]["tenant"], Role(rows[0]["role"])) if rows else None
 
+    async def count_failed(self) -> int:
+        """Return how many notifications of all tenants were given up in the last minute."""
+        rows = await self._ledger.fetch(SQL.count_failed)
+        return int(rows[0]["failed"])
+
+    async def measure_latency(self, since: UUID, at_most: int) -> list[float] | None:
+        """Return p50, p95 and p99 in seconds of recent deliveries, None without any.
+
+        Looks at rows from ``since`` on, at twice ``at_most`` of them.
+        """
+        lanes = _columns(LANES, 2)
+        rows = await self._ledger.fetch(SQL.measure_latency, since, at_most, *lanes)
+        seconds: list[float] | None = rows[0]["seconds"]
+        return seconds
+
 
 class TenantStore:
     """What one tenant may see. Every statement has the tenant as its first parameter."""
 
-    def __init__(self, ledger: Ledger, tenant: str) -> None:
+    def __init__(
+        self, ledger: Ledger, tenant: str, connection: "Connection | None" = None
+    ) -> None:
         self._ledger = ledger
         self._tenant = tenant
+        self._connection = connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["TenantStore"]:
+        """Lend the same store with an open transaction: all it does commits together."""
+        async with self._ledger.transaction() as connection:
+            yield TenantStore(self._ledger, self._tenant, connection)
+
+    @asynccontextmanager
+    async def searching(self) -> AsyncIterator["TenantStore"]:
+        """Lend the same store to look through much.
+
+        Plans are made for the tenant and the range at hand: one that suits the average
+        tenant reads everybody's rows to find that a small one has none. Past the timeout
+        the ledger gives up, and so does the request.
+        """
+        async with self._ledger.transaction() as connection:
+            await connection.execute(_SEARCH_SETTINGS)
+            yield TenantStore(self._ledger, self._tenant, connection)
 
     async def notification(self, id_: UUID) -> NotificationView | None:
         """Return one notification, or None when the tenant has none with this id."""
@@ -185,8 +261,108 @@ class TenantStore:
         rows = await self._fetch(SQL.find_answer, endpoint, key)
         return StoredAnswer(*rows[0]) if rows else None
 
+    async def scan(
+        self, filters: Filters, within: Range, *, rows_at_most: int, limit: int
+    ) -> Scanned:
+        """Return the newest notifications in a range of ids that pass the filters.
+
+        Stops at ``limit`` of them or after ``rows_at_most`` rows, whichever comes first.
+        """
+        rows = await self._fetch(
+            SQL.list_notifications,
+            within.before,
+            within.first,
+            rows_at_most,
+            limit,
+            filters.status,
+            filters.channel,
+            filters.priority,
+            filters.batch_id,
+            filters.recipient,
+            filters.correlation_id,
+        )
+        items = [_notification(row) for row in rows if row["id"] is not None]
+        return Scanned(items, rows[0]["horizon"])
+
+    async def batch_range(self, id_: UUID) -> Range | None:
+        """Return where the members of a batch are, or None when the tenant has none."""
+        rows = await self._fetch(SQL.find_batch, id_)
+        if not rows:
+            return None
+        return Range(first=id_, before=UUID(int=rows[0]["last_id"].int + 1))
+
+    async def cancel(self, id_: UUID) -> Change | None:
+        """Cancel a notification, or return None when it may not be cancelled (any more)."""
+        rows = await self._fetch(SQL.cancel, id_)
+        return Change(_notification(rows[0]), rows[0]["sequence"]) if rows else None
+
+    async def reserve(
+        self,
+        owner: KeyOwner,
+        body_hash: bytes,
+        correlation_id: str,
+        expires_at: datetime,
+    ) -> bool:
+        """Take an idempotency key in this transaction; False when it has an answer."""
+        rows = await self._fetch(
+            SQL.reserve,
+            owner.endpoint,
+            owner.key,
+            body_hash,
+            correlation_id,
+            expires_at,
+        )
+        return bool(rows)
+
+    async def remember(
+        self, owner: KeyOwner, response: bytes, correlation_id: str
+    ) -> None:
+        """Keep the answer to a key that this transaction has taken."""
+        await self._fetch(
+            SQL.remember, owner.endpoint, owner.key, response, correlation_id
+        )
+
+    async def create_template(
+        self, id_: UUID, name: str, channel: Channel, body: str, subject: str | None
+    ) -> TemplateView | None:
+        """Keep a new template, or return None when the name is taken."""
+        rows = await self._fetch(SQL.create_template, id_, name, channel, body, subject)
+        return TemplateView(**rows[0]) if rows else None
+
+    async def list_templates(self, before: UUID, limit: int) -> list[TemplateView]:
+        """Return templates with ids before one, newest first."""
+        rows = await self._fetch(SQL.list_templates, before, limit)
+        return [TemplateView(**row) for row in rows]
+
+    async def find_templates(self, ids: Iterable[UUID]) -> list[TemplateView]:
+        """Return those of the templates that the tenant has."""
+        rows = await self._fetch(SQL.find_templates, list(ids))
+        return [TemplateView(**row) for row in rows]
+
+    async def replace_template(
+        self, id_: UUID, name: str, channel: Channel, body: str, subject: str | None
+    ) -> TemplateView | None:
+        """Replace a template, or return None when the tenant has none with this id.
+
+        Raises ``NameTaken`` when another one has the name.
+        """
+        try:
+            rows = await self._fetch(
+                SQL.replace_template, id_, name, channel, body, subject
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise NameTaken from error
+        return TemplateView(**rows[0]) if rows else None
+
+    async def delete_template(self, id_: UUID) -> Deletion:
+        """Delete a template that no waiting notification was made from."""
+        rows = await self._fetch(SQL.delete_template, id_)
+        return Deletion(rows[0]["used"], rows[0]["deleted"])
+
     async def _fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
-        return await self._ledger.fetch(statement, self._tenant, *args)
+        if self._connection is None:
+            return await self._ledger.fetch(statement, self._tenant, *args)
+        return await self._connection.fetch(statement, self._tenant, *args)
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
@@ -195,7 +371,7 @@ def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[Sequence[Any]]
 
 
 def _notification(row: asyncpg.Record) -> NotificationView:
-    fields = dict(row)
+    fields = {name: row[name] for name in _SHOWN}
     if (metadata := fields["metadata"]) is not None:
         fields["metadata"] = msgspec.Raw(metadata.encode())
     return NotificationView(**fields)

@@ -36,6 +36,7 @@ class NewNotification(NamedTuple):
     due_at: datetime | None
     scheduled_at: datetime | None
     expires_at: datetime | None
+    template_id: UUID | None
     reservation_id: UUID | None  #: the ``resource_id`` of the reservation it depends on
 
     @property
@@ -74,6 +75,7 @@ def draft_notification(
         due_at=scheduled_at if waits else None,
         scheduled_at=scheduled_at,
         expires_at=draft.expires_at,
+        template_id=draft.template_id,
         reservation_id=reservation_id,
     )
 

@@ -5,8 +5,10 @@ I/O. The first thing that is wrong is the answer.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -16,6 +18,7 @@ from contracts.channels import Channel, Priority
 from contracts.problems import ProblemType
 from gateway.errors import Refusal
 from gateway.requests import NotificationRequest
+from gateway.templating import MissingVariable, Wording
 
 DEFAULT_MAX_ATTEMPTS = 5
 MAX_ATTEMPTS_LIMIT = 10
@@ -36,26 +39,54 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     content: str
     max_attempts: int
     subject: str | None = None
+    template_id: UUID | None = None
     metadata: str | None = None  #: JSON
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
 
 
-def check(request: NotificationRequest, at: str = "") -> Draft:
+class Template(NamedTuple):
+    """A template of the caller's tenant, ready to be filled in."""
+
+    id: UUID
+    channel: Channel
+    body: Wording
+    subject: Wording | None
+
+
+class _Words(NamedTuple):
+    content: str | None
+    subject: str | None
+    template_id: UUID | None = None
+
+
+_NO_TEMPLATES: Mapping[UUID, Template] = MappingProxyType({})
+
+
+def check(
+    request: NotificationRequest,
+    at: str = "",
+    templates: Mapping[UUID, Template] = _NO_TEMPLATES,
+) -> Draft:
     """Return what was asked for in its final form, or raise the ``Refusal`` it deserves.
 
-    ``at`` is the JSON pointer of the request in its body.
+    ``at`` is the JSON pointer of the request in its body; ``templates`` are those of the
+    caller's tenant that the request may name. The words of a template stand in for
+    ``content``, and for ``subject`` where the request has none.
     """
-    channel = _channel(request.channel, at)
+    channel = channel_of(request.channel, f"{at}/channel")
     priority = _priority(request.priority, at)
-    if request.template_id is not None:
-        _refuse_template(request.template_id, at)
+    if request.template_id is None:
+        words = _Words(request.content, request.subject)
+    else:
+        words = _filled(request, request.template_id, channel, at, templates)
     return Draft(
         channel=channel,
         priority=priority,
         recipient=_recipient(channel, request.recipient, at),
-        content=_content(channel, request.content, at),
-        subject=_subject(request.subject, at),
+        content=_content(channel, words.content, at),
+        subject=_subject(words.subject, at),
+        template_id=words.template_id,
         metadata=_metadata(request.metadata, at),
         scheduled_at=_time(request.scheduled_at, f"{at}/scheduled_at"),
         expires_at=_time(request.expires_at, f"{at}/expires_at"),
@@ -68,13 +99,14 @@ def parse_uuid(text: str) -> UUID | None:
     return UUID(text) if _UUID.fullmatch(text) else None
 
 
-def _channel(given: str | None, at: str) -> Channel:
+def channel_of(given: str | None, pointer: str) -> Channel:
+    """Read a channel, trimmed and in any case; ``invalid-channel`` when it is none."""
     name = given or ""
     channel = _CHANNELS.get(name) or _CHANNELS.get(name.strip().lower())
     if channel is None:
         raise Refusal.of_field(
             ProblemType.INVALID_CHANNEL,
-            f"{at}/channel",
+            pointer,
             f"channel is one of {', '.join(Channel)}",
         )
     return channel
@@ -93,15 +125,57 @@ def _priority(given: str | None, at: str) -> Priority:
     return priority
 
 
-def _refuse_template(given: str, at: str) -> None:
+def _filled(
+    request: NotificationRequest,
+    named: str,
+    channel: Channel,
+    at: str,
+    templates: Mapping[UUID, Template],
+) -> _Words:
     pointer = f"{at}/template_id"
-    if parse_uuid(given) is None:
+    id_ = parse_uuid(named)
+    if id_ is None:
         raise Refusal.of_field(
             ProblemType.MALFORMED_BODY, pointer, "template_id is a UUID"
         )
-    raise Refusal.of_field(
-        ProblemType.NOT_FOUND, pointer, "there is no template with this id"
-    )
+    template = templates.get(id_)
+    if template is None:
+        raise Refusal.of_field(
+            ProblemType.NOT_FOUND, pointer, "there is no template with this id"
+        )
+    if template.channel != channel:
+        raise Refusal.of_field(
+            ProblemType.TEMPLATE_RENDER_FAILED,
+            pointer,
+            f"the template is for {template.channel}, the notification for {channel}",
+        )
+    variables = _variables(request.template_variables, at)
+    try:
+        content = template.body.fill(variables, limits.CONTENT_AT_MOST_BYTES[channel])
+        subject = request.subject
+        if template.subject is not None and not subject:
+            subject = template.subject.fill(variables, limits.SUBJECT_AT_MOST_BYTES)
+    except MissingVariable as missing:
+        words = "/".join(missing.path)  # identifiers: nothing in them to escape
+        raise Refusal.of_field(
+            ProblemType.TEMPLATE_RENDER_FAILED,
+            f"{at}/template_variables/{words}",
+            f"the variable {missing} is missing",
+        ) from missing
+    return _Words(content, subject, template.id)
+
+
+def _variables(given: dict[str, Any] | None, at: str) -> dict[str, Any]:
+    variables = given or {}
+    pointer = f"{at}/template_variables"
+    if len(_encoded(variables, pointer)) > limits.TEMPLATE_VARIABLES_AT_MOST_BYTES:
+        raise Refusal.of_field(
+            ProblemType.BAD_REQUEST,
+            pointer,
+            f"template_variables have at most {limits.TEMPLATE_VARIABLES_AT_MOST_BYTES}"
+            " bytes as JSON",
+        )
+    return variables
 
 
 def _recipient(channel: Channel, given: str | None, at: str) -> str:
@@ -129,17 +203,19 @@ def _subject(given: str | None, at: str) -> str | None:
 def _metadata(given: dict[str, Any] | None, at: str) -> str | None:
     if given is None:
         return None
-    try:
-        text = _encode(given)
-    except RecursionError as error:
-        raise Refusal.of_field(
-            ProblemType.MALFORMED_BODY,
-            f"{at}/metadata",
-            "metadata is nested too deeply",
-        ) from error
+    text = _encoded(given, f"{at}/metadata")
     if fault := limits.metadata_fault(text):
         raise Refusal.of_field(ProblemType.BAD_REQUEST, f"{at}/metadata", fault)
     return text.decode()
+
+
+def _encoded(given: dict[str, Any], pointer: str) -> bytes:
+    try:
+        return _encode(given)
+    except RecursionError as error:
+        raise Refusal.of_field(
+            ProblemType.MALFORMED_BODY, pointer, "it is nested too deeply"
+        ) from error
 
 
 def _time(given: str | None, pointer: str) -> datetime | None:

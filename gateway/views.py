@@ -64,6 +64,7 @@ def accepted(notification: NewNotification) -> NotificationView:
         updated_at=created_at,
         correlation_id=notification.correlation_id,
         batch_id=notification.batch_id,
+        template_id=notification.template_id,
         idempotency_key=notification.idempotency_key,
         metadata=None if metadata is None else msgspec.Raw(metadata.encode()),
         scheduled_at=notification.scheduled_at,
@@ -96,6 +97,51 @@ class StatusView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     attempts: int
     at: datetime
     sequence: int
+
+
+class Page(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """Part of a list of notifications, newest first; no cursor on the last page."""
+
+    items: list[NotificationView]
+    next_cursor: str | None = None
+
+
+class TemplateView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A template as it is answered."""
+
+    id: UUID
+    name: str
+    channel: Channel
+    body: str
+    subject: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class TemplatePage(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """Part of a list of templates, newest first; no cursor on the last page."""
+
+    items: list[TemplateView]
+    next_cursor: str | None = None
+
+
+class Latency(msgspec.Struct, kw_only=True):
+    """Seconds from acceptance, or from the scheduled time, to delivery."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What the whole mesh did in the last minute. Null: nothing happened to measure."""
+
+    created_per_minute: int
+    delivered_per_minute: int
+    failed_per_minute: int
+    success_rate: float | None  #: delivered of what was finished, from 0 to 1
+    queue_depth: dict[str, int]  #: by lane: notifications that wait on the bus
+    latency_seconds: Latency
 
 
 class TraceEntry(msgspec.Struct, kw_only=True, gc=False):

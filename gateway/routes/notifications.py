@@ -5,12 +5,14 @@ from uuid import UUID
 from contracts.ids import new_id
 from gateway.acceptance import Acceptance, key_of
 from gateway.bodies import read_json
+from gateway.errors import Refusal
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
 from gateway.requests import SINGLE_AT_MOST_BYTES, decode_single
 from gateway.routing import Answer, Call, Route, RouteName
 from gateway.store import Store
 from gateway.submissions import NewNotification, draft_notification
+from gateway.templates import Templates
 from gateway.tracing import traceparent_of
 from gateway.validation import check
 from gateway.views import accepted, encode
@@ -21,9 +23,12 @@ PATH = "/api/v1/notifications"
 class Notifications:
     """Handlers of single notifications."""
 
-    def __init__(self, acceptance: Acceptance, store: Store) -> None:
+    def __init__(
+        self, acceptance: Acceptance, store: Store, templates: Templates
+    ) -> None:
         self._acceptance = acceptance
         self._store = store
+        self._templates = templates
 
     def routes(self) -> list[Route]:
         """Return what is served here."""
@@ -55,7 +60,16 @@ class Notifications:
         """Accept a notification."""
         key = key_of(call)
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
-        draft = check(decode_single(body))
+        asked = decode_single(body)
+        templates = await self._templates.named_in(call.principal.tenant, (asked,))
+        try:
+            draft = check(asked, templates=templates)
+        except Refusal:
+            # The template may have changed or gone since the key was answered.
+            answer = await self._acceptance.answered(call, key, body)
+            if answer is None:
+                raise
+            return answer
         id_ = new_id()
         traceparent = traceparent_of(call)
 

@@ -4,17 +4,13 @@ Written as SQL because Piccolo declares neither partitions nor checks nor partia
 Weekly partitions are made by the scheduler; the default partition catches the rest.
 """
 
-from pathlib import Path
-
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
-from piccolo.engine.finder import engine_finder
-from piccolo.engine.postgres import PostgresEngine
+
+from migrations.statements import execute
 
 ID = "2026-11-27T12:00:00:000000"
 VERSION = "1.38.0"
 DESCRIPTION = "Create the ledger"
-
-STATEMENTS = Path(__file__).parent.parent / "sql"
 
 
 async def forwards() -> MigrationManager:
@@ -31,12 +27,3 @@ async def forwards() -> MigrationManager:
     manager.add_raw(run)
     manager.add_raw_backwards(run_backwards)
     return manager
-
-
-async def execute(file_name: str) -> None:
-    """Run a file of statements in the transaction Piccolo has opened around us."""
-    engine = engine_finder()
-    assert isinstance(engine, PostgresEngine)
-    transaction = engine.current_transaction.get()
-    assert transaction is not None
-    await transaction.connection.execute((STATEMENTS / file_name).read_text())

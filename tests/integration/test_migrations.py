@@ -282,7 +282,7 @@ async def test_a_new_partition_keeps_the_rules_of_its_table(ledger: Ledger) -> N
     indexes = await ledger.pool.fetchval(
         "SELECT count(*) FROM pg_indexes WHERE tablename = 'notification_p20310106'"
     )
-    assert indexes == 3
+    assert indexes == 5
 
 
 async def test_postgres_and_python_agree_on_the_time_in_an_id(ledger: Ledger) -> None:

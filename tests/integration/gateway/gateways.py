@@ -17,6 +17,8 @@ from ops.runtime.service import Service, open_service
 
 NOTIFICATIONS = "/api/v1/notifications"
 BATCHES = "/api/v1/notifications/batch"
+#: An id that nothing has; fixed, so that tests keep their names.
+NOBODYS = "01a21e2d-b83b-749f-a533-b5c5a19b0652"
 SMS = {"channel": "sms", "recipient": "+15555550001", "content": "hello"}
 
 

@@ -2,11 +2,15 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from yarl import URL
 
+from contracts.ids import new_id
 from gateway.requests import NotificationRequest
+from gateway.routes.templates import PATH as TEMPLATES
 from tests.integration.gateway.gateways import (
     BATCHES,
     NOTIFICATIONS,
@@ -33,6 +37,7 @@ _plausible: dict[str, st.SearchStrategy[Any]] = {
     "priority": st.sampled_from(["high", "normal", "low"]),
     "subject": st.text(max_size=50),
     "metadata": st.dictionaries(st.text(), _json, max_size=5),
+    "template_variables": st.dictionaries(st.text(), _json, max_size=5),
     "scheduled_at": st.datetimes(timezones=st.timezones()).map(str),
     "expires_at": st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
     "max_attempts": st.integers(-2, 12),
@@ -138,3 +143,47 @@ async def test_any_word_in_a_path(shared_gateway: RunningGateway, word: str) -> 
         response = await shared_gateway.http.get(f"{path}/{word}")
         assert response.status in {400, 404, 405}
         await problem_of(response)
+
+
+_parts = st.sampled_from(
+    ["{{", "}}", "{%", "%}", "if ", "endif", "x", ".x", "|upper", "(", "'", "-"]
+)
+
+
+@many
+@given(st.lists(_parts | st.text(max_size=5), max_size=8).map("".join), _json)
+async def test_any_template_and_any_variables(
+    shared_gateway: RunningGateway, body: str, value: Any
+) -> None:
+    template = {"name": str(new_id()), "channel": "push", "body": body}
+    made = await shared_gateway.post(template, TEMPLATES)
+    assert made.status in {201, 400}, await made.text()
+    if made.status == 400:
+        await problem_of(made)
+        return
+    asked = {
+        "channel": "push",
+        "recipient": "token",
+        "template_id": (await made.json())["id"],
+        "template_variables": {"x": value},
+    }
+    await post(shared_gateway, NOTIFICATIONS, json.dumps(asked).encode())
+
+
+_parameters = st.sampled_from(
+    ["status", "channel", "batch_id", "recipient", "limit", "cursor", "created_after"]
+)
+
+
+@many
+@given(st.dictionaries(_parameters, st.text(max_size=40) | st.just("sms"), max_size=3))
+async def test_any_query(
+    shared_gateway: RunningGateway, parameters: dict[str, str]
+) -> None:
+    query = urlencode(parameters, errors="surrogatepass")
+    for path in (NOTIFICATIONS, TEMPLATES):
+        url = URL(f"{path}?{query}", encoded=True)
+        response = await shared_gateway.http.get(url)
+        assert response.status in {200, 400}, await response.text()
+        if response.status == 400:
+            await problem_of(response)

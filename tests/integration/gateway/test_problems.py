@@ -310,8 +310,8 @@ async def test_a_path_nobody_serves_is_not_found(
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", NOTIFICATIONS, "POST"),
-        ("OPTIONS", NOTIFICATIONS, "POST"),
+        ("DELETE", NOTIFICATIONS, "GET, HEAD, POST"),
+        ("OPTIONS", NOTIFICATIONS, "GET, HEAD, POST"),
         ("PUT", f"{NOTIFICATIONS}/{NOBODYS}", "GET, HEAD"),
         ("POST", "/healthz/live", "GET, HEAD"),
     ],

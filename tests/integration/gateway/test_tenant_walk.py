@@ -11,8 +11,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from contracts.ids import new_id
 from contracts.keys import Role
 from contracts.settings import MeshSettings
+from gateway.routes.templates import PATH as TEMPLATES
 from gateway.store import SQL
 from ops import keys
 from ops.runtime.bus import Bus
@@ -27,6 +29,7 @@ from tests.integration.gateway.gateways import (
 from tests.waiting import until
 
 OURS = {"channel": "sms", "recipient": "+15555550123", "content": "only for acme"}
+OUR_TEMPLATE = {"name": "k", "channel": "sms", "body": OURS["content"]}
 THEIRS = {"channel": "sms", "recipient": "+15555550456", "content": "other business"}
 
 EVERYONE = frozenset(Role)
@@ -39,7 +42,15 @@ class Walked(NamedTuple):
     to_us: int  #: to those of the tenant whose role may
     to_strangers: int  #: to an admin of another tenant
     roles: frozenset[Role] = EVERYONE
-    body: Any = None  #: what is sent
+    body: Any = None  #: what is sent, or what makes it
+    changes: bool = False  #: answers like this once
+
+    def sent(self) -> Any:
+        return self.body() if callable(self.body) else self.body
+
+
+def template(content: str = "other words") -> dict[str, str]:
+    return {"name": str(new_id()), "channel": "sms", "body": content}
 
 
 #: Of every method and path. Those that ask for no key are in ``OPEN``.
@@ -49,6 +60,16 @@ ROUTES = {
     ("GET", f"{NOTIFICATIONS}/<notification_id>/trace"): Walked(200, 404),
     ("POST", BATCHES): Walked(202, 202, SENDERS, {"notifications": [THEIRS]}),
     ("GET", f"{BATCHES}/<batch_id>"): Walked(200, 404),
+    ("GET", NOTIFICATIONS): Walked(200, 200, EVERYONE - {Role.SENDER}),
+    ("PATCH", f"{NOTIFICATIONS}/<notification_id>/cancel"): Walked(
+        200, 404, SENDERS, changes=True
+    ),
+    ("POST", TEMPLATES): Walked(201, 201, SENDERS, template),
+    ("GET", TEMPLATES): Walked(200, 200),
+    ("GET", f"{TEMPLATES}/<template_id>"): Walked(200, 404),
+    ("PUT", f"{TEMPLATES}/<template_id>"): Walked(200, 404, SENDERS, template),
+    ("DELETE", f"{TEMPLATES}/<template_id>"): Walked(204, 404, SENDERS, changes=True),
+    ("GET", "/api/v1/metrics"): Walked(200, 200),
 }
 OPEN = {("GET", "/healthz/live"), ("GET", "/healthz/ready"), ("GET", "/metrics")}
 
@@ -81,9 +102,17 @@ async def key_for(tenant: str, role: Role = Role.ADMIN) -> str:
     return f"Bearer {key}"
 
 
-async def make(gateway: RunningGateway) -> Made:
+async def make(gateway: RunningGateway, idempotency_key: str = "k") -> Made:
     key = await key_for("acme")
-    single = await gateway.post(OURS, Authorization=key, Idempotency_Key="k")
+    single = await gateway.post(
+        OURS, Authorization=key, Idempotency_Key=idempotency_key
+    )
+    ours = await gateway.post(
+        OUR_TEMPLATE | {"name": idempotency_key},
+        TEMPLATES,
+        Authorization=key,
+        Idempotency_Key=idempotency_key,
+    )
     batch = await gateway.post(
         {"notifications": [OURS] * 3}, BATCHES, Authorization=key
     )
@@ -92,6 +121,7 @@ async def make(gateway: RunningGateway) -> Made:
         {
             "notification_id": (await single.json())["id"],
             "batch_id": (await batch.json())["id"],
+            "template_id": (await ours.json())["id"],
         },
     )
 
@@ -110,13 +140,16 @@ async def walk_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
     stranger = await key_for("other")
     for (method, rule), walked in ROUTES.items():
         path = made.path(rule)
-        response = await ask(gateway, method, path, walked.body, Authorization=stranger)
+        response = await ask(
+            gateway, method, path, walked.sent(), Authorization=stranger
+        )
         assert response.status == walked.to_strangers, f"{method} {path}"
         await tells_nothing_of_ours(response)
         if response.status == 404:
             assert (await problem_of(response))["type"] == "/probs/not-found"
     assert await seen_by_us(gateway, made) == before
     await replay_as_a_stranger(gateway, stranger)
+    await share_a_key(gateway, made, stranger)
     await lose_a_member(gateway, made)
 
 
@@ -143,6 +176,19 @@ async def replay_as_a_stranger(gateway: RunningGateway, stranger: str) -> None:
         assert response.status == status
         ids.add((await response.json())["id"])
     assert len(ids) == 1, "a stranger was given our answer"
+
+
+async def share_a_key(gateway: RunningGateway, made: Made, stranger: str) -> None:
+    """Each has the answer to its own request, though both have used one key."""
+    for authorization, body in (
+        (stranger, template()),
+        (made.key, OUR_TEMPLATE),
+    ):
+        response = await gateway.post(
+            body, TEMPLATES, Authorization=authorization, Idempotency_Key="k"
+        )
+        assert response.status in {200, 201}
+        assert (await response.json())["body"] == body["body"]
 
 
 async def lose_a_member(gateway: RunningGateway, made: Made) -> None:
@@ -197,8 +243,9 @@ async def test_every_role_may_do_what_it_is_for_and_nothing_else(
     authorizations = {role: await key_for("acme", role) for role in Role}
     for (method, rule), walked in ROUTES.items():
         for role, key in authorizations.items():
+            named = await make(gateway, str(new_id())) if walked.changes else made
             response = await ask(
-                gateway, method, made.path(rule), walked.body, Authorization=key
+                gateway, method, named.path(rule), walked.sent(), Authorization=key
             )
             may = role in walked.roles
             assert response.status == (walked.to_us if may else 403), (
@@ -211,7 +258,7 @@ async def test_every_role_may_do_what_it_is_for_and_nothing_else(
 async def test_without_a_key_only_what_is_open_answers(gateway: RunningGateway) -> None:
     made = await make(gateway)
     for (method, rule), walked in ROUTES.items():
-        response = await ask(gateway, method, made.path(rule), walked.body)
+        response = await ask(gateway, method, made.path(rule), walked.sent())
         assert response.status == 401, f"{method} {rule}"
         assert (await problem_of(response))["type"] == "/probs/unauthorized"
     for method, path in OPEN:

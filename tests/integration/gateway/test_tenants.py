@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -35,6 +36,9 @@ async def gateway(
         yield gateway
 
 
+TEMPLATES = "/api/v1/templates"
+
+
 async def key_for(tenant: str, role: Role = Role.ADMIN) -> str:
     key, _ = await keys.create(tenant, "test", role)
     return f"Bearer {key}"
@@ -55,6 +59,90 @@ async def test_what_one_tenant_made_no_other_can_see(gateway: RunningGateway) ->
         response = await gateway.get(path, Authorization=theirs)
         assert response.status == 404
         assert (await problem_of(response))["type"] == "/probs/not-found"
+
+
+async def test_what_one_tenant_made_no_other_can_list_cancel_or_use(
+    gateway: RunningGateway,
+) -> None:
+    ours, theirs = await key_for("acme"), await key_for("other")
+    made = await gateway.post(Authorization=ours)
+    batch = await gateway.post({"notifications": [SMS]}, BATCHES, Authorization=ours)
+    words = {"name": "welcome", "channel": "sms", "body": "hello"}
+    template = await gateway.post(words, TEMPLATES, Authorization=ours)
+    batch_id = batch.headers["Location"].rpartition("/")[2]
+    id_ = (await template.json())["id"]
+
+    async def listed(path: str, key: str) -> int:
+        response = await gateway.get(path, Authorization=key)
+        assert response.status == 200
+        return len((await response.json())["items"])
+
+    for path, count in (
+        (NOTIFICATIONS, 2),
+        (f"{NOTIFICATIONS}?recipient=%2B15555550001", 2),
+        (f"{NOTIFICATIONS}?batch_id={batch_id}", 1),
+        (TEMPLATES, 1),
+    ):
+        assert await listed(path, ours) == count
+        assert await listed(path, theirs) == 0
+    cursor = (
+        await (await gateway.get(f"{NOTIFICATIONS}?limit=1", Authorization=ours)).json()
+    )["next_cursor"]
+    path = f"{NOTIFICATIONS}?limit=1&cursor={cursor}"
+    assert (await gateway.get(path, Authorization=theirs)).status == 400
+
+    cancel = f"{made.headers['Location']}/cancel"
+    for method, path, body in (
+        ("PATCH", cancel, None),
+        ("GET", f"{TEMPLATES}/{id_}", None),
+        ("PUT", f"{TEMPLATES}/{id_}", words),
+        ("DELETE", f"{TEMPLATES}/{id_}", None),
+        ("POST", NOTIFICATIONS, SMS | {"template_id": id_}),
+    ):
+        response = await gateway.http.request(
+            method, path, json=body, headers={"Authorization": theirs}
+        )
+        assert response.status == 404, (method, path)
+        await problem_of(response)
+    own = await gateway.post(words, TEMPLATES, Authorization=theirs)
+    assert own.status == 201  # a name is its tenant's own
+    used = await gateway.post(SMS | {"template_id": id_}, Authorization=ours)
+    assert used.status == 202
+    response = await gateway.http.patch(cancel, headers={"Authorization": ours})
+    assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("role", "may_change", "may_list"),
+    [
+        (Role.SENDER, True, False),
+        (Role.READER, False, True),
+        (Role.OPERATOR, True, True),
+        (Role.ADMIN, True, True),
+    ],
+)
+async def test_listing_and_changing_take_the_role_for_it(
+    gateway: RunningGateway, role: Role, may_change: bool, may_list: bool
+) -> None:
+    made = await gateway.post(Authorization=await key_for("acme"))
+    template = {"name": "welcome", "channel": "sms", "body": "hello"}
+    nobody = f"{TEMPLATES}/{uuid4()}"
+    for method, path, body, may, status in (
+        ("GET", NOTIFICATIONS, None, may_list, 200),
+        ("GET", TEMPLATES, None, True, 200),
+        ("GET", "/api/v1/metrics", None, True, 200),
+        ("PATCH", f"{made.headers['Location']}/cancel", None, may_change, 200),
+        ("POST", TEMPLATES, template, may_change, 201),
+        ("PUT", nobody, template, may_change, 404),
+        ("DELETE", nobody, None, may_change, 404),
+    ):
+        response = await gateway.http.request(
+            method,
+            path,
+            json=body,
+            headers={"Authorization": await key_for("acme", role)},
+        )
+        assert response.status == (status if may else 403), (method, path)
 
 
 async def test_an_idempotency_key_belongs_to_its_tenant(

@@ -35,6 +35,7 @@ def notification(reservation_id: UUID | None = None) -> NewNotification:
         due_at=None,
         scheduled_at=None,
         expires_at=None,
+        template_id=None,
         reservation_id=reservation_id,
     )
 

@@ -17,7 +17,7 @@ def refusal(body: bytes) -> Refusal:
 
 
 def test_unknown_fields_are_ignored_and_null_is_absent() -> None:
-    body = b'{"channel":null,"content":"x","callback_url":"y","template_variables":{}}'
+    body = b'{"channel":null,"content":"x","callback_url":"y","unknown":{}}'
 
     assert decode_single(body) == NotificationRequest(content="x")
 
@@ -30,6 +30,7 @@ def test_unknown_fields_are_ignored_and_null_is_absent() -> None:
         (b'{"max_attempts":true}', "/max_attempts"),
         (b'{"max_attempts":2.5}', "/max_attempts"),
         (b'{"metadata":"x"}', "/metadata"),
+        (b'{"template_variables":[]}', "/template_variables"),
         (b'{"scheduled_at":1}', "/scheduled_at"),
     ],
 )

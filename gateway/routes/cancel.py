@@ -1,0 +1,93 @@
+"""Calls a notification back, before a dispatcher takes it."""
+
+from uuid import UUID
+
+from contracts.channels import Channel, Priority
+from contracts.lifecycle import CANCELLABLE, Status
+from contracts.messages import StatusChanged
+from contracts.problems import ProblemType
+from gateway.errors import Refusal
+from gateway.once import Once
+from gateway.paths import not_found, uuid_in_path
+from gateway.principals import Permission
+from gateway.publishing import Publishing
+from gateway.requests import SINGLE_AT_MOST_BYTES
+from gateway.routes.notifications import PATH
+from gateway.routing import Answer, Call, Route, RouteName
+from gateway.store import Change, TenantStore
+from gateway.views import encode
+
+#: A notification that moved between the cancel and the look at it is tried again.
+_TRIES = 5
+
+
+class Cancelling:
+    """The handler of cancels."""
+
+    def __init__(self, once: Once, publishing: Publishing) -> None:
+        self._once = once
+        self._publishing = publishing
+
+    def routes(self) -> list[Route]:
+        """Return what is served here."""
+        return [
+            Route(
+                RouteName.CANCEL_NOTIFICATION,
+                "PATCH",
+                f"{PATH}/<notification_id>/cancel",
+                self.cancel,
+                Permission.SEND,
+            ),
+        ]
+
+    async def cancel(self, call: Call, notification_id: str) -> Answer:
+        """Cancel a notification. Once this has answered 200, no provider is called for it."""
+        id_ = uuid_in_path(notification_id)
+        body = await call.read(SINGLE_AT_MOST_BYTES)
+        changes: list[Change] = []
+
+        async def act(store: TenantStore) -> Answer:
+            change = await _cancel(store, id_)
+            changes.append(change)
+            correlation_id = change.view.correlation_id
+            return Answer(200, encode(change.view), correlation_id=correlation_id)
+
+        answer = await self._once.run(call, body, act)
+        for change in changes:
+            await self._publishing.tell(_announcement(call.principal.tenant, change))
+        return answer
+
+
+async def _cancel(store: TenantStore, id_: UUID) -> Change:
+    status: Status | None = None
+    for _ in range(_TRIES):
+        change = await store.cancel(id_)
+        if change is not None:
+            return change
+        view = await store.notification(id_)
+        if view is None:
+            raise not_found("notification")
+        status = Status(view.status)
+        if status not in CANCELLABLE:
+            break
+    raise Refusal(
+        ProblemType.INVALID_TRANSITION,
+        f"the notification is {status} and cannot become {Status.CANCELLED}",
+    )
+
+
+def _announcement(tenant: str, change: Change) -> StatusChanged:
+    view = change.view
+    return StatusChanged(
+        notification_id=view.id,
+        tenant=tenant,
+        channel=Channel(view.channel),
+        priority=Priority(view.priority),
+        status=Status.CANCELLED,
+        attempts=view.attempts,
+        sequence=change.sequence,
+        at=view.updated_at,
+        correlation_id=view.correlation_id or "",
+        batch_id=view.batch_id,
+        provider=view.provider,
+    )
