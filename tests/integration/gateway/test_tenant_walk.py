@@ -6,6 +6,7 @@ tenant nobody would miss fails ``test_the_walk_misses_no_tenant``.
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ import pytest_asyncio
 
 from contracts.keys import Role
 from contracts.settings import MeshSettings
-from gateway.store import SQL
+from gateway.store import SQL, Store
 from ops import keys
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
@@ -40,6 +41,7 @@ class Walked(NamedTuple):
     to_strangers: int  #: to an admin of another tenant
     roles: frozenset[Role] = EVERYONE
     body: Any = None  #: what is sent
+    ends: bool = True  #: False for what goes on for as long as there is news
 
 
 #: Of every method and path. Those that ask for no key are in ``OPEN``.
@@ -49,6 +51,10 @@ ROUTES = {
     ("GET", f"{NOTIFICATIONS}/<notification_id>/trace"): Walked(200, 404),
     ("POST", BATCHES): Walked(202, 202, SENDERS, {"notifications": [THEIRS]}),
     ("GET", f"{BATCHES}/<batch_id>"): Walked(200, 404),
+    ("GET", f"{NOTIFICATIONS}/<notification_id>/events"): Walked(200, 404, ends=False),
+    ("GET", f"{BATCHES}/<batch_id>/events"): Walked(200, 404, ends=False),
+    # what it shows is walked through in test_websocket.py
+    ("GET", "/api/v1/ws/notifications"): Walked(400, 400),
 }
 OPEN = {("GET", "/healthz/live"), ("GET", "/healthz/ready"), ("GET", "/metrics")}
 
@@ -100,7 +106,10 @@ async def ask(
     gateway: RunningGateway, method: str, path: str, body: Any, **headers: str
 ) -> aiohttp.ClientResponse:
     response = await gateway.http.request(method, path, json=body, headers=headers)
-    await response.read()
+    if response.content_type == "text/event-stream":
+        response.close()
+    else:
+        await response.read()
     return response
 
 
@@ -117,6 +126,7 @@ async def walk_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
             assert (await problem_of(response))["type"] == "/probs/not-found"
     assert await seen_by_us(gateway, made) == before
     await replay_as_a_stranger(gateway, stranger)
+    await follow_as_a_stranger(gateway, made)
     await lose_a_member(gateway, made)
 
 
@@ -130,7 +140,7 @@ async def seen_by_us(gateway: RunningGateway, made: Made) -> list[str]:
     return [
         await (await gateway.get(made.path(rule), Authorization=made.key)).text()
         for (method, rule), walked in ROUTES.items()
-        if method == "GET" and walked.to_strangers == 404
+        if method == "GET" and walked.to_strangers == 404 and walked.ends
     ]
 
 
@@ -143,6 +153,14 @@ async def replay_as_a_stranger(gateway: RunningGateway, stranger: str) -> None:
         assert response.status == status
         ids.add((await response.json())["id"])
     assert len(ids) == 1, "a stranger was given our answer"
+
+
+async def follow_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
+    """Ask for our changes as a stream of theirs would, past the route's own check."""
+    ours = UUID(made.ids["notification_id"])
+    store = Store(gateway.ledger)
+    assert await store.of("acme").changes_after([ours], [0])
+    assert await store.of("other").changes_after([ours], [0]) == []
 
 
 async def lose_a_member(gateway: RunningGateway, made: Made) -> None:
@@ -159,6 +177,10 @@ async def lose_a_member(gateway: RunningGateway, made: Made) -> None:
         "notifications"
     ]
     assert [m["id"] for m in left] == [members[0]["id"], members[2]["id"]]
+    followed = (
+        await Store(gateway.ledger).of("acme").member_ids(UUID(made.ids["batch_id"]))
+    )
+    assert followed == [UUID(m["id"]) for m in left]
 
 
 async def test_every_route_is_walked(gateway: RunningGateway) -> None:
