@@ -65,7 +65,7 @@ def test_nothing_is_granted_rather_than_less_than_needed(
 def test_more_than_the_bucket_holds_makes_a_debt() -> None:
     pace = Pace(10, 20)
     bucket = Bucket(pace, 0.0, there=20)
-    assert bucket.take(50, pace, 0.0, fewest=50) == (50, pytest.approx(5.0), 0)
+    assert tuple(bucket.take(50, pace, 0.0, fewest=50)) == pytest.approx((50, 5.0, 0))
     assert bucket.take(1, pace, 2.9).tokens == 0
     assert bucket.take(1, pace, 3.11).tokens == 1
 

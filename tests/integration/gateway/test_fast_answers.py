@@ -152,7 +152,10 @@ async def test_redis_holds_nothing_that_a_request_or_its_answer_says(
     await until(redis.dbsize)
     held = b""
     for name in await redis.keys("tocsin:answer:*"):
-        held += name + await redis.get(name)
+        value = await redis.get(name)
+        assert isinstance(name, bytes)
+        assert isinstance(value, bytes)
+        held += name + value
 
     assert held
     for word in (SMS["recipient"], "4711", "Ada", "ada@"):
@@ -179,6 +182,7 @@ async def test_an_answer_that_would_be_another_today_comes_from_the_ledger(
     redis = gateway.service.redis
     [name] = await redis.keys("tocsin:answer:*")
     packed = await redis.get(name)
+    assert isinstance(packed, bytes)
     await redis.set(name, packed[:48] + digest_of(b"other") + packed[80:])
     again = await gateway.post(Idempotency_Key="k", X_Correlation_ID="another")
 
