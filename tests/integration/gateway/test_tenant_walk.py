@@ -6,6 +6,7 @@ tenant nobody would miss fails ``test_the_walk_misses_no_tenant``.
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -15,7 +16,7 @@ from contracts.ids import new_id
 from contracts.keys import Role
 from contracts.settings import MeshSettings
 from gateway.routes.templates import PATH as TEMPLATES
-from gateway.store import SQL
+from gateway.store import SQL, Store
 from ops import keys
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
@@ -44,6 +45,7 @@ class Walked(NamedTuple):
     roles: frozenset[Role] = EVERYONE
     body: Any = None  #: what is sent, or what makes it
     changes: bool = False  #: answers like this once
+    ends: bool = True  #: False for what goes on for as long as there is news
 
     def sent(self) -> Any:
         return self.body() if callable(self.body) else self.body
@@ -70,6 +72,10 @@ ROUTES = {
     ("PUT", f"{TEMPLATES}/<template_id>"): Walked(200, 404, SENDERS, template),
     ("DELETE", f"{TEMPLATES}/<template_id>"): Walked(204, 404, SENDERS, changes=True),
     ("GET", "/api/v1/metrics"): Walked(200, 200),
+    ("GET", f"{NOTIFICATIONS}/<notification_id>/events"): Walked(200, 404, ends=False),
+    ("GET", f"{BATCHES}/<batch_id>/events"): Walked(200, 404, ends=False),
+    # what it shows is walked through in test_websocket.py
+    ("GET", "/api/v1/ws/notifications"): Walked(400, 400),
 }
 OPEN = {("GET", "/healthz/live"), ("GET", "/healthz/ready"), ("GET", "/metrics")}
 
@@ -130,7 +136,10 @@ async def ask(
     gateway: RunningGateway, method: str, path: str, body: Any, **headers: str
 ) -> aiohttp.ClientResponse:
     response = await gateway.http.request(method, path, json=body, headers=headers)
-    await response.read()
+    if response.content_type == "text/event-stream":
+        response.close()
+    else:
+        await response.read()
     return response
 
 
@@ -150,6 +159,7 @@ async def walk_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
     assert await seen_by_us(gateway, made) == before
     await replay_as_a_stranger(gateway, stranger)
     await share_a_key(gateway, made, stranger)
+    await follow_as_a_stranger(gateway, made)
     await lose_a_member(gateway, made)
 
 
@@ -163,7 +173,7 @@ async def seen_by_us(gateway: RunningGateway, made: Made) -> list[str]:
     return [
         await (await gateway.get(made.path(rule), Authorization=made.key)).text()
         for (method, rule), walked in ROUTES.items()
-        if method == "GET" and walked.to_strangers == 404
+        if method == "GET" and walked.to_strangers == 404 and walked.ends
     ]
 
 
@@ -191,6 +201,14 @@ async def share_a_key(gateway: RunningGateway, made: Made, stranger: str) -> Non
         assert (await response.json())["body"] == body["body"]
 
 
+async def follow_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
+    """Ask for our changes as a stream of theirs would, past the route's own check."""
+    ours = UUID(made.ids["notification_id"])
+    store = Store(gateway.ledger)
+    assert await store.of("acme").changes_after([ours], [0])
+    assert await store.of("other").changes_after([ours], [0]) == []
+
+
 async def lose_a_member(gateway: RunningGateway, made: Made) -> None:
     """A row of another tenant is not shown, even when it says it is of our batch."""
     path = made.path(f"{BATCHES}/<batch_id>")
@@ -205,6 +223,10 @@ async def lose_a_member(gateway: RunningGateway, made: Made) -> None:
         "notifications"
     ]
     assert [m["id"] for m in left] == [members[0]["id"], members[2]["id"]]
+    followed = (
+        await Store(gateway.ledger).of("acme").member_ids(UUID(made.ids["batch_id"]))
+    )
+    assert followed == [UUID(m["id"]) for m in left]
 
 
 async def test_every_route_is_walked(gateway: RunningGateway) -> None:
