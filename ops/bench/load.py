@@ -4,8 +4,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import msgspec
+
+#: Stands in a request where its idempotency key will.
+_NO_KEY = "-" * 36
+_NO_KEY_BYTES = _NO_KEY.encode()
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,9 +29,16 @@ async def post_for(
     seconds: float,
     connections: int,
     headers: dict[str, str] | None = None,
+    with_keys: bool = False,
 ) -> Load:
-    """Post the bodies in turn, one request at a time on each connection, for some seconds."""
-    requests = [_request(url, body, headers or {}) for body in bodies]
+    """Post the bodies in turn, one request at a time on each connection, for some seconds.
+
+    ``with_keys`` gives each request an ``Idempotency-Key`` of its own.
+    """
+    own = dict(headers or {})
+    if with_keys:
+        own["Idempotency-Key"] = _NO_KEY
+    requests = [_request(url, body, own) for body in bodies]
     deadline = time.perf_counter() + seconds
     latencies: list[float] = []
     statuses: dict[int, int] = {}
@@ -84,7 +96,10 @@ class _Connection:
     async def run(self, deadline: float) -> None:
         reader, writer = await asyncio.open_connection(self._host, self._port)
         while (sent_at := time.perf_counter()) < deadline:
-            writer.write(self._requests[self._next % len(self._requests)])
+            request = self._requests[self._next % len(self._requests)]
+            if _NO_KEY_BYTES in request:
+                request = request.replace(_NO_KEY_BYTES, str(uuid4()).encode(), 1)
+            writer.write(request)
             self._next += 1
             head = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(_content_length(head))

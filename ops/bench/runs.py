@@ -11,6 +11,8 @@ import aiohttp
 import msgspec
 
 from contracts import topology
+from contracts.keys import DEFAULT_TENANT, Role
+from ops import keys
 from ops.bench import floors, live, stack
 from ops.bench.figures import Figure
 from ops.bench.load import Load, post_for
@@ -21,6 +23,7 @@ from ops.runtime.ledger import Ledger, open_ledger
 CONNECTIONS = 64
 BATCH = 1000
 GROUP = 500
+TURNS = 4
 _STALLED_SECONDS = 60.0
 
 NOTIFICATION = {
@@ -105,6 +108,7 @@ class Bench:
                 connections=4,
             )
             yield self._batch(batch, bare_batch)
+        yield await self._guarded()
 
     async def _insert_floor(self, group: int) -> float:
         rate = await floors.insert_and_publish(
@@ -136,6 +140,50 @@ class Bench:
             floor=bare,
             floor_name=f"bare insert + publish, groups of {BATCH:,}",
             notes={"p50 ms": load.p50_ms, "p99 ms": load.p99_ms},
+        )
+
+    async def _guarded(self) -> Figure:
+        """Compare posts that are authenticated, limited and remembered with plain ones.
+
+        The two take turns, so that whatever else the machine does befalls both.
+        """
+        await self._clear()
+        key, _ = await keys.create(DEFAULT_TENANT, "bench", Role.SENDER)
+        authorization = {"Authorization": f"Bearer {key}"}
+        turn_seconds = self._plan.seconds / TURNS
+        plain: list[Load] = []
+        guarded: list[Load] = []
+        async with (
+            self._gateway() as open_gateway,
+            self._gateway(
+                TOCSIN_GATEWAY_REQUIRE_KEYS="true",
+                TOCSIN_GATEWAY_RATE_LIMIT="600000000",
+            ) as guarded_gateway,
+        ):
+            for _ in range(TURNS):
+                for loads, gateway, headers in (
+                    (plain, open_gateway, {}),
+                    (guarded, guarded_gateway, authorization),
+                ):
+                    load = await post_for(
+                        f"{gateway}/api/v1/notifications",
+                        [SINGLE],
+                        seconds=turn_seconds,
+                        connections=CONNECTIONS,
+                        headers=headers,
+                        with_keys=loads is guarded,
+                    )
+                    loads.append(load)
+        return Figure(
+            name="accept, keys + limits + idempotency",
+            rate=sum(map(_accepted, guarded)) / TURNS,
+            unit="req/s",
+            floor=sum(map(_accepted, plain)) / TURNS,
+            floor_name="single posts without the three, by turns",
+            notes={
+                "p50 ms": max(load.p50_ms for load in guarded),
+                "p99 ms": max(load.p99_ms for load in guarded),
+            },
         )
 
     async def _drains(self) -> AsyncIterator[Figure]:
@@ -229,13 +277,14 @@ class Bench:
         )
         await self._ledger.pool.execute("CHECKPOINT")
 
-    def _gateway(self) -> AbstractAsyncContextManager[str]:
+    def _gateway(self, **environment: str) -> AbstractAsyncContextManager[str]:
+        """Run a gateway: without keys and limits unless the environment says otherwise."""
         return stack.running(
             "gateway",
             self._servers,
             self._logs,
             "TOCSIN_GATEWAY_PORT",
-            TOCSIN_GATEWAY_RATE_LIMIT="0",
+            **{"TOCSIN_GATEWAY_RATE_LIMIT": "0", **environment},
         )
 
 
