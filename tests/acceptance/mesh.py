@@ -158,7 +158,11 @@ async def running_mesh(
             stdout=sink,
             stderr=sink,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={
+                **os.environ,
+                "TOCSIN_GATEWAY_RATE_LIMIT": "0",
+                **(environment or {}),
+            },
         )
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
         mesh = Mesh(process, ready_file, output, http)
