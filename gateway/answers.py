@@ -11,7 +11,8 @@ by whoever sends the same body again, and a digest to compare that with.
 import asyncio
 import hashlib
 import time
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import structlog
@@ -22,6 +23,8 @@ from gateway.submissions import KeyOwner
 from ops.runtime import limits
 
 log = structlog.stdlib.get_logger()
+
+_SCRIPT = Path(__file__).with_name("answers.lua").read_text()
 
 #: Redis may take so long; then it is left alone for a while, and the ledger answers.
 _BUDGET_SECONDS = 0.05
@@ -55,7 +58,7 @@ class Answers:
     def __init__(
         self, redis: Redis, metrics: Metrics, *, remember_seconds: float
     ) -> None:
-        self._redis = redis
+        self._script = redis.register_script(_SCRIPT)
         self._metrics = metrics
         self._remember_milliseconds = max(1, int(remember_seconds * 1000))
         self._asked: list[tuple[str, asyncio.Future[bytes | None]]] = []
@@ -117,13 +120,17 @@ class Answers:
     async def _exchange(
         self, names: list[str], told: list[tuple[str, bytes]]
     ) -> list[bytes | None]:
-        pipeline = self._redis.pipeline(transaction=False)
-        if names:
-            pipeline.mget(names)
-        for name, packed in told:
-            pipeline.set(name, packed, px=self._remember_milliseconds)
-        results = await pipeline.execute()
-        return list(results[0]) if names else []
+        return cast(
+            "list[bytes | None]",
+            await self._script(
+                keys=[*names, *(name for name, _ in told)],
+                args=[
+                    len(names),
+                    self._remember_milliseconds,
+                    *(packed for _, packed in told),
+                ],
+            ),
+        )
 
     def _rest(self, error: Exception) -> None:
         self._rests_until = time.monotonic() + _REST_SECONDS
