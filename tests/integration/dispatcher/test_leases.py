@@ -73,7 +73,7 @@ async def test_several_dispatchers_never_send_one_notification_twice(
     ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
 ) -> None:
     # Leases that end in the middle, on a busy machine, allow a second send.
-    ours = ours.model_copy(update={"dispatcher_lease_seconds": 15.0})
+    ours = ours.model_copy(update={"dispatcher_lease_seconds": 5.0})
     ids = await seed_notifications(ledger, bus, 600)
     # each notification has two messages, which reach different dispatchers
     await publish_queued(bus, LANE, ids, sequence=99)
@@ -81,7 +81,7 @@ async def test_several_dispatchers_never_send_one_notification_twice(
         for name in ("one", "two", "three"):
             await stack.enter_async_context(running_dispatcher(ours, name))
         await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=20)
-        await until(lambda: bus_is_empty(bus))
+        await until(lambda: bus_is_empty(bus), timeout_seconds=15)
 
     assert sorted(endpoint.keys) == sorted(map(str, ids))
     owners = await ledger.fetch(
