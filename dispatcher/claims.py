@@ -54,11 +54,15 @@ class Claims:
         the service is told to stop.
         """
         # Two messages may name one notification: the first gets the claim, the other is
-        # answered as if it were somebody else's.
+        # answered as if it were somebody else's. A claim that is held here is not made
+        # again, even if its lease ran out while the ledger was away: its send may be under
+        # way, or its outcome about to be written.
+        held = self._leases.claimed_ids()
         first: dict[UUID, Holding] = {}
         for holding in group:
             self._leases.hold(holding)
-            first.setdefault(holding.id, holding)
+            if holding.id not in held:
+                first.setdefault(holding.id, holding)
         try:
             claims, asked_at = await self._ask_until_answered(list(first))
         except _Stopped:

@@ -40,6 +40,10 @@ class Verdict(NamedTuple):
     delay_seconds: float = 0.0
 
 
+#: This process has claimed it for another message; only it may say how that ends.
+_HELD_HERE = Verdict("leased", Action.PUT_BACK, 5.0)
+
+
 def verdict(sighting: Sighting | None) -> Verdict:
     """Say what to do with a message whose row was not claimed.
 
@@ -95,9 +99,11 @@ class Unclaimed:
             await self._answers.send(answered)
 
     async def _decide(self, group: Sequence[Holding]) -> list[bytes]:
-        ids = {holding.id for holding in group}
+        held = self._leases.claimed_ids()
+        ids = {holding.id for holding in group if holding.id not in held}
         seen = {sighting.id: sighting for sighting in await self._store.look([*ids])}
         verdicts = {id_: verdict(seen.get(id_)) for id_ in ids}
+        verdicts |= dict.fromkeys(held, _HELD_HERE)
         to_fail = [id_ for id_ in ids if verdicts[id_].action is Action.FAIL]
         changes = await self._store.give_up(to_fail) if to_fail else []
         await self._answers.announce(changes)

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import nats
 import psutil
@@ -58,6 +59,22 @@ async def test_data_survives_a_stop_and_a_start(tmp_path: Path) -> None:
     async with embedded.servers(tmp_path) as s:
         assert await read_number(s) == 7
         assert await read_message(s) == b"7"
+
+
+async def test_servers_write_through_to_the_disk(tmp_path: Path) -> None:
+    """What a power failure may take follows from these settings."""
+    async with embedded.servers(tmp_path) as running:
+        connection = await asyncpg.connect(running.postgres_dsn)
+        try:
+            assert await connection.fetchval("SHOW fsync") == "on"
+            assert await connection.fetchval("SHOW synchronous_commit") == "on"
+        finally:
+            await connection.close()
+        url = f"{running.nats_monitoring_url}/jsz"
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            config = (await response.json())["config"]
+
+    assert config["sync_interval"] == 1_000_000_000  # nanoseconds
 
 
 async def test_nothing_is_left_running_after_leaving(tmp_path: Path) -> None:

@@ -186,3 +186,16 @@ def test_make_help_knows_every_target_people_are_told_about() -> None:
     for document in DOCUMENTS:
         told = set(re.findall(r"(?:\$ |`)make ([a-z]+)", document.read_text()))
         assert told <= explained, document
+
+
+@pytest.mark.parametrize("name", ["invariants.md", "guarantees.md"])
+def test_every_test_that_a_promise_names_is_there(name: str) -> None:
+    cited = re.findall(
+        r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / name).read_text()
+    )
+
+    assert cited
+    for path, test in cited:
+        assert re.search(rf"(?m)^(async )?def {test}\(", (ROOT / path).read_text()), (
+            test
+        )
