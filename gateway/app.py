@@ -125,8 +125,8 @@ class Gateway:
             *TemplateRoutes(once, self._store).routes(),
             *Summaries(self._store, service.bus.js, self._throughput).routes(),
             *self._live.routes(),
-            *DeadLetters(letters).routes(),
-            *Erasures(letters).routes(),
+            *DeadLetters(once, letters).routes(),
+            *Erasures(once, letters).routes(),
             *Probes(service.readiness, service.registry).routes(),
         ]
         self.routes = routes

@@ -17,7 +17,8 @@ from gateway.letter_views import (
     OperationView,
     Refused,
 )
-from ops.runtime.ledger import Ledger
+from gateway.store import TenantStore
+from ops.runtime.ledger import Connection, Ledger
 from ops.runtime.sql import Statements
 
 SQL = Statements(Path(__file__).with_name("letter_store.sql"))
@@ -26,8 +27,13 @@ SQL = Statements(Path(__file__).with_name("letter_store.sql"))
 class LetterStore:
     """What operators see and ask for."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, connection: "Connection | None" = None) -> None:
         self._ledger = ledger
+        self._connection = connection
+
+    def within(self, transaction: TenantStore) -> "LetterStore":
+        """Return the same store, working in an open transaction."""
+        return LetterStore(self._ledger, transaction.connection)
 
     async def letters(
         self,
@@ -38,7 +44,7 @@ class LetterStore:
         state: str | None,
     ) -> list[LetterView]:
         """Return the newest dead letters with ids below one; a state of None is any."""
-        rows = await self._ledger.fetch(
+        rows = await self._fetch(
             SQL.list_letters, tenant, *which.parameters, before, limit, state
         )
         return [LetterView(**row) for row in rows]
@@ -47,14 +53,12 @@ class LetterStore:
         self, tenant: str, which: LetterFilter, limit: int
     ) -> list[LetterGroup]:
         """Return the open ones, counted by channel, class and reason."""
-        rows = await self._ledger.fetch(
-            SQL.group_letters, tenant, *which.parameters, limit
-        )
+        rows = await self._fetch(SQL.group_letters, tenant, *which.parameters, limit)
         return [LetterGroup(**row) for row in rows]
 
     async def count(self, tenant: str, which: LetterFilter) -> tuple[int, Refused]:
         """Count the open ones, and those of them that a replay would leave as they are."""
-        [row] = await self._ledger.fetch(SQL.count_letters, tenant, *which.parameters)
+        [row] = await self._fetch(SQL.count_letters, tenant, *which.parameters)
         refused = Refused(
             expired=row["expired"], redacted=row["redacted"], gone=row["gone"]
         )
@@ -72,7 +76,7 @@ class LetterStore:
         rate_per_second: float | None,
     ) -> OperationView:
         """Have the scheduler do something with the open ones of this moment."""
-        [row] = await self._ledger.fetch(
+        [row] = await self._fetch(
             SQL.begin_letters,
             tenant,
             *which.parameters,
@@ -87,33 +91,38 @@ class LetterStore:
 
     async def count_recipient(self, tenant: str, recipient: str) -> int:
         """Count the notifications of a recipient."""
-        [row] = await self._ledger.fetch(SQL.count_of_recipient, tenant, recipient)
+        [row] = await self._fetch(SQL.count_of_recipient, tenant, recipient)
         return int(row["total"])
 
     async def begin_erasure(
         self, tenant: str, recipient: str, *, id_: UUID, who: str, reason: str
     ) -> OperationView:
         """Have the scheduler take a recipient out of the ledger."""
-        [row] = await self._ledger.fetch(
+        [row] = await self._fetch(
             SQL.begin_erasure, tenant, recipient, id_, who, reason
         )
         return _operation(row)
 
     async def operations(self, tenant: str, limit: int) -> list[OperationView]:
         """Return the newest operations."""
-        rows = await self._ledger.fetch(SQL.list_operations, tenant, limit)
+        rows = await self._fetch(SQL.list_operations, tenant, limit)
         return [_operation(row) for row in rows]
 
     async def operation(
         self, tenant: str, id_: UUID, *, erasure: bool
     ) -> OperationView | None:
         """Return one, or None when the tenant has none of this sort with this id."""
-        rows = await self._ledger.fetch(SQL.find_operation, tenant, id_, erasure)
+        rows = await self._fetch(SQL.find_operation, tenant, id_, erasure)
         return _operation(rows[0]) if rows else None
 
     async def stop(self, tenant: str, id_: UUID, *, erasure: bool) -> None:
         """Stop one that runs; the page in hand is finished first."""
-        await self._ledger.fetch(SQL.stop_operation, tenant, id_, erasure)
+        await self._fetch(SQL.stop_operation, tenant, id_, erasure)
+
+    async def _fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        if self._connection is None:
+            return await self._ledger.fetch(statement, *args)
+        return await self._connection.fetch(statement, *args)
 
 
 def _operation(row: asyncpg.Record) -> OperationView:

@@ -66,7 +66,7 @@ def decode_single(body: bytes) -> NotificationRequest:
 
 def decode_template(body: bytes) -> TemplateRequest:
     """Read the body of a template; ``malformed-body`` when it is not one."""
-    return _decode(_template, body)
+    return decode(_template, body)
 
 
 def decode_batch(body: bytes) -> list[NotificationRequest]:

@@ -190,6 +190,11 @@ class TenantStore:
         self._tenant = tenant
         self._connection = connection
 
+    @property
+    def connection(self) -> "Connection | None":
+        """Return the connection whose transaction this store works in, if it does in one."""
+        return self._connection
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["TenantStore"]:
         """Lend the same store with an open transaction: all it does commits together."""

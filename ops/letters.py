@@ -115,7 +115,7 @@ class Letters:
         return await self._post(path, Forecast, {**body, "dry_run": True})
 
     async def begin(self, path: str, body: dict[str, Any]) -> Answer[Operation]:
-        """Have something done. Sent once: whether a lost answer took effect is unknown."""
+        """Have something done."""
         return await self._post(path, Operation, body)
 
     async def stop(self, path: str) -> Answer[Operation]:

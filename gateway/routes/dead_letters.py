@@ -12,10 +12,12 @@ from gateway.letter_requests import (
 )
 from gateway.letter_store import LetterStore
 from gateway.letter_views import Forecast, LetterGroups, LetterPage, OperationList
+from gateway.once import Once
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
 from gateway.requests import SINGLE_AT_MOST_BYTES
 from gateway.routing import Answer, Call, Route, RouteName
+from gateway.store import TenantStore
 from gateway.views import encode
 
 PATH = "/api/v1/dead-letters"
@@ -29,7 +31,8 @@ _EVERYTHING_AFTER = read_query(b"").before
 class DeadLetters:
     """Handlers of dead letters and what is done to them."""
 
-    def __init__(self, store: LetterStore) -> None:
+    def __init__(self, once: Once, store: LetterStore) -> None:
+        self._once = once
         self._store = store
 
     def routes(self) -> list[Route]:
@@ -78,19 +81,11 @@ class DeadLetters:
 
     async def replay(self, call: Call) -> Answer:
         """Have failed notifications sent again, at a rate."""
-        asked = read_letters_body(await read_json(call, SINGLE_AT_MOST_BYTES))
-        if asked.dry_run:
-            return await self._forecast(call, asked, OperationKind.REPLAY)
-        return await self._begin(
-            call, asked, OperationKind.REPLAY, asked.rate_per_second
-        )
+        return await self._operate(call, OperationKind.REPLAY)
 
     async def discard(self, call: Call) -> Answer:
         """Have dead letters put away."""
-        asked = read_letters_body(await read_json(call, SINGLE_AT_MOST_BYTES))
-        if asked.dry_run:
-            return await self._forecast(call, asked, OperationKind.DISCARD)
-        return await self._begin(call, asked, OperationKind.DISCARD, None)
+        return await self._operate(call, OperationKind.DISCARD)
 
     async def operations(self, call: Call) -> Answer:
         """Show the newest operations: who did what, and why."""
@@ -107,6 +102,28 @@ class DeadLetters:
         """Stop an operation; what it has done stays done."""
         return await stop(self._store, call, operation_id, erasure=False)
 
+    async def _operate(self, call: Call, kind: OperationKind) -> Answer:
+        body = await read_json(call, SINGLE_AT_MOST_BYTES)
+        asked = read_letters_body(body)
+        if asked.dry_run:
+            return await self._forecast(call, asked, kind)
+        paced = kind == OperationKind.REPLAY
+
+        async def begin(transaction: TenantStore) -> Answer:
+            operation = await self._store.within(transaction).begin(
+                call.principal.tenant,
+                asked.filter,
+                id_=new_id(),
+                kind=kind,
+                who=call.principal.who,
+                reason=asked.reason,
+                rate_per_second=asked.rate_per_second if paced else None,
+            )
+            location = f"{OPERATIONS}/{operation.id}".encode()
+            return Answer(202, encode(operation), headers=[(b"location", location)])
+
+        return await self._once.run(call, body, begin)
+
     async def _forecast(
         self, call: Call, asked: LettersBody, kind: OperationKind
     ) -> Answer:
@@ -122,21 +139,6 @@ class DeadLetters:
             samples=samples,
         )
         return Answer(200, encode(forecast))
-
-    async def _begin(
-        self, call: Call, asked: LettersBody, kind: OperationKind, rate: float | None
-    ) -> Answer:
-        operation = await self._store.begin(
-            call.principal.tenant,
-            asked.filter,
-            id_=new_id(),
-            kind=kind,
-            who=call.principal.who,
-            reason=asked.reason,
-            rate_per_second=rate,
-        )
-        location = f"{OPERATIONS}/{operation.id}".encode()
-        return Answer(202, encode(operation), headers=[(b"location", location)])
 
 
 async def show(store: LetterStore, call: Call, word: str, *, erasure: bool) -> Answer:

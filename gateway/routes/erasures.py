@@ -5,10 +5,12 @@ from gateway.bodies import read_json
 from gateway.letter_requests import read_erasure_body
 from gateway.letter_store import LetterStore
 from gateway.letter_views import Forecast
+from gateway.once import Once
 from gateway.principals import Permission
 from gateway.requests import SINGLE_AT_MOST_BYTES
 from gateway.routes.dead_letters import show, stop
 from gateway.routing import Answer, Call, Route, RouteName
+from gateway.store import TenantStore
 from gateway.views import encode
 
 PATH = "/api/v1/privacy/erasures"
@@ -17,7 +19,8 @@ PATH = "/api/v1/privacy/erasures"
 class Erasures:
     """Handlers of erasures."""
 
-    def __init__(self, store: LetterStore) -> None:
+    def __init__(self, once: Once, store: LetterStore) -> None:
+        self._once = once
         self._store = store
 
     def routes(self) -> list[Route]:
@@ -34,20 +37,25 @@ class Erasures:
 
     async def create(self, call: Call) -> Answer:
         """Have a recipient erased: what is not sent yet is cancelled, the rest redacted."""
-        asked = read_erasure_body(await read_json(call, SINGLE_AT_MOST_BYTES))
+        body = await read_json(call, SINGLE_AT_MOST_BYTES)
+        asked = read_erasure_body(body)
         tenant = call.principal.tenant
         if asked.dry_run:
             count = await self._store.count_recipient(tenant, asked.recipient)
             return Answer(200, encode(Forecast(dry_run=True, count=count)))
-        operation = await self._store.begin_erasure(
-            tenant,
-            asked.recipient,
-            id_=new_id(),
-            who=call.principal.who,
-            reason=asked.reason,
-        )
-        location = f"{PATH}/{operation.id}".encode()
-        return Answer(202, encode(operation), headers=[(b"location", location)])
+
+        async def begin(transaction: TenantStore) -> Answer:
+            operation = await self._store.within(transaction).begin_erasure(
+                tenant,
+                asked.recipient,
+                id_=new_id(),
+                who=call.principal.who,
+                reason=asked.reason,
+            )
+            location = f"{PATH}/{operation.id}".encode()
+            return Answer(202, encode(operation), headers=[(b"location", location)])
+
+        return await self._once.run(call, body, begin)
 
     async def get(self, call: Call, erasure_id: str) -> Answer:
         """Show how far an erasure has come; it never says whose."""

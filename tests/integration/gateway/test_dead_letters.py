@@ -266,3 +266,22 @@ async def test_an_erasure_never_says_whom_it_is_about(
     assert (await admin.post(ERASURES, {"reason": "x"}, 400))["type"] == (
         "/probs/invalid-recipient"
     )
+
+
+async def test_an_operation_begins_once_for_each_idempotency_key(
+    gateway: RunningGateway, ledger: Ledger
+) -> None:
+    await failed(ledger, 2)
+    key = await key_for("default", Role.OPERATOR)
+    body = {"all": True, "reason": "x"}
+    first, again = [
+        await gateway.post(
+            body, f"{LETTERS}/replay", Authorization=key, Idempotency_Key="k"
+        )
+        for _ in range(2)
+    ]
+
+    assert (first.status, again.status) == (202, 200)
+    assert await first.read() == await again.read()
+    assert again.headers["Idempotent-Replay"] == "true"
+    assert await gateway.count("operation") == 1
