@@ -52,3 +52,4 @@ class TraceEvent(StrEnum):
 
     REQUEUED = "requeued"  #: put on the bus again because the bus had lost it
     LATE_OUTCOME = "late_outcome"  #: an outcome that came after its lease was lost
+    ERASED = "erased"  #: recipient and content were taken out, on request

@@ -9,6 +9,7 @@ from piccolo.columns import (
     UUID,
     Array,
     Bytea,
+    DoublePrecision,
     Integer,
     Text,
     Timestamptz,
@@ -80,6 +81,11 @@ class Notification(Table, tablename="notification"):
     delivered_at = Timestamptz(null=True, default=None)
     failed_at = Timestamptz(null=True, default=None)
     cancelled_at = Timestamptz(null=True, default=None)
+    redacted_at = Timestamptz(
+        null=True,
+        default=None,
+        help_text="When its recipient and content were taken out.",
+    )
 
 
 class NotificationEvent(Table, tablename="notification_event"):
@@ -146,6 +152,15 @@ class DeadLetter(Table, tablename="dead_letter"):
     published_at = Timestamptz(
         null=True, default=None, help_text="When the DLQ stream confirmed it."
     )
+    resolution = Text(
+        null=True,
+        default=None,
+        help_text="``replayed`` or ``discarded``; NULL while it is open.",
+    )
+    resolved_at = Timestamptz(null=True, default=None)
+    resolved_by = Text(null=True, default=None)
+    resolved_why = Text(null=True, default=None)
+    operation_id = UUID(null=True, default=None)
 
 
 class ApiKey(Table, tablename="api_key"):
@@ -175,6 +190,46 @@ class Template(Table, tablename="template"):
     updated_at = Timestamptz(default=None)
 
 
+class Operation(Table, tablename="operation"):
+    """What an operator asked for: who, why, and how far it has come. It is never removed."""
+
+    id = UUID(primary_key=True, default=None)
+    tenant = Text(default=None)
+    kind = Text(default=None)
+    state = Text(default=None)
+    who = Text(default=None)
+    reason = Text(default=None)
+    filter = JSONB(default=None)
+    target = Text(
+        null=True,
+        default=None,
+        help_text="Whom an erasure erases; NULL as soon as it has ended.",
+    )
+    rate_per_second = DoublePrecision(null=True, default=None)
+    total = Integer(default=None, help_text="Counted when it began.")
+    done = Integer(default=0)
+    refused = Integer(default=0, help_text="Looked at and left as they were.")
+    reached = UUID(default=None, help_text="The last one looked at.")
+    until = UUID(default=None, help_text="The last one it may look at.")
+    ready_at = Timestamptz(default=None, help_text="When it may go on.")
+    created_at = Timestamptz(default=None)
+    updated_at = Timestamptz(default=None)
+    finished_at = Timestamptz(null=True, default=None)
+
+
+class Walk(Table, tablename="walk"):
+    """How far a job that goes through the ledger by id has come."""
+
+    name = Text(primary_key=True, default=None)
+    reached = UUID(default=None)
+    left_behind = Array(
+        base_column=UUID(default=None),
+        default=list,
+        help_text="Passed, and not to be treated yet.",
+    )
+    updated_at = Timestamptz(default=None)
+
+
 TABLES: tuple[type[Table], ...] = (
     Notification,
     NotificationEvent,
@@ -184,4 +239,6 @@ TABLES: tuple[type[Table], ...] = (
     DeadLetter,
     ApiKey,
     Template,
+    Operation,
+    Walk,
 )

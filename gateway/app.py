@@ -14,6 +14,7 @@ from gateway.cors import Cors
 from gateway.door import Door
 from gateway.front import Front
 from gateway.intake import Intake
+from gateway.letter_store import LetterStore
 from gateway.live import live
 from gateway.live.live import Live
 from gateway.metrics import Metrics
@@ -23,6 +24,8 @@ from gateway.publishing import Publishing
 from gateway.rest import build_app
 from gateway.routes.batches import Batches
 from gateway.routes.cancel import Cancelling
+from gateway.routes.dead_letters import DeadLetters
+from gateway.routes.erasures import Erasures
 from gateway.routes.health import Probes
 from gateway.routes.listing import Listing
 from gateway.routes.notifications import Notifications
@@ -113,6 +116,7 @@ class Gateway:
         self._live = Live(
             settings, service.bus, self._store, authenticate, service.registry
         )
+        letters = LetterStore(service.ledger)
         routes = [
             *Notifications(acceptance, self._store, templates).routes(),
             *Batches(acceptance, self._store, templates).routes(),
@@ -121,6 +125,8 @@ class Gateway:
             *TemplateRoutes(once, self._store).routes(),
             *Summaries(self._store, service.bus.js, self._throughput).routes(),
             *self._live.routes(),
+            *DeadLetters(once, letters).routes(),
+            *Erasures(once, letters).routes(),
             *Probes(service.readiness, service.registry).routes(),
         ]
         self.routes = routes

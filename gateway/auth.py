@@ -89,7 +89,7 @@ class Keyring:
         principal = None
         if holder is not None:
             name = secret_hash[:_NAME_BYTES].hex()
-            principal = Principal(holder.tenant, holder.role, name)
+            principal = Principal(holder.tenant, holder.role, name, holder.who)
         if len(self._known) >= _REMEMBERED_AT_MOST:
             self._known.clear()
         self._known[secret_hash] = (

@@ -14,12 +14,16 @@ class Permission(StrEnum):
     SEND = "send"  #: create
     READ = "read"  #: look at what one knows the id of
     LIST = "list"  #: look for what one does not know the id of
+    OPERATE = "operate"  #: look after dead letters
+    ERASE = "erase"  #: take a person out of the ledger
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SENDER: frozenset({Permission.SEND, Permission.READ}),
     Role.READER: frozenset({Permission.READ, Permission.LIST}),
-    Role.OPERATOR: frozenset({Permission.SEND, Permission.READ, Permission.LIST}),
+    Role.OPERATOR: frozenset(
+        {Permission.SEND, Permission.READ, Permission.LIST, Permission.OPERATE}
+    ),
     Role.ADMIN: frozenset(Permission),
 }
 
@@ -31,6 +35,7 @@ class Principal:
     tenant: str
     role: Role
     key: str = ""  #: names the API key; empty where authentication is off
+    who: str = "anonymous"  #: for the record of what operators do
 
     def may(self, permission: Permission) -> bool:
         """Say whether the caller's role allows it."""

@@ -61,17 +61,17 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 def decode_single(body: bytes) -> NotificationRequest:
     """Read the body of a single notification; ``malformed-body`` when it is not one."""
-    return _decode(_single, body)
+    return decode(_single, body)
 
 
 def decode_template(body: bytes) -> TemplateRequest:
     """Read the body of a template; ``malformed-body`` when it is not one."""
-    return _decode(_template, body)
+    return decode(_template, body)
 
 
 def decode_batch(body: bytes) -> list[NotificationRequest]:
     """Read the members of a batch; there are between one and ``BATCH_AT_MOST_ITEMS``."""
-    members = _decode(_batch, body).notifications or []
+    members = decode(_batch, body).notifications or []
     if not 1 <= len(members) <= BATCH_AT_MOST_ITEMS:
         raise Refusal.of_field(
             ProblemType.INVALID_BATCH_SIZE,
@@ -82,7 +82,8 @@ def decode_batch(body: bytes) -> list[NotificationRequest]:
     return members
 
 
-def _decode(decoder: msgspec.json.Decoder[_Body], body: bytes) -> _Body:
+def decode(decoder: msgspec.json.Decoder[_Body], body: bytes) -> _Body:
+    """Read a body; ``malformed-body`` when it is not what the decoder wants."""
     if not body:
         raise Refusal(ProblemType.MALFORMED_BODY, "the body is empty")
     try:

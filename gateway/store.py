@@ -80,6 +80,7 @@ class KeyHolder(NamedTuple):
 
     tenant: str
     role: Role
+    who: str = ""  #: the key's name and id
 
 
 class StoredAnswer(NamedTuple):
@@ -157,7 +158,11 @@ class Store:
     async def find_key(self, secret_hash: bytes) -> KeyHolder | None:
         """Return whose key it is, or None when it may not be used (any more)."""
         rows = await self._ledger.fetch(SQL.find_key, secret_hash)
-        return KeyHolder(rows[0]["tenant"], Role(rows[0]["role"])) if rows else None
+        if not rows:
+            return None
+        [row] = rows
+        who = f"{row['name']} ({row['id']})"
+        return KeyHolder(row["tenant"], Role(row["role"]), who)
 
     async def count_failed(self) -> int:
         """Return how many notifications of all tenants were given up in the last minute."""
@@ -184,6 +189,11 @@ class TenantStore:
         self._ledger = ledger
         self._tenant = tenant
         self._connection = connection
+
+    @property
+    def connection(self) -> "Connection | None":
+        """Return the connection whose transaction this store works in, if it does in one."""
+        return self._connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["TenantStore"]:

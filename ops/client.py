@@ -140,25 +140,26 @@ class Gateway:
 
     async def notification(self, id_: UUID) -> Answer[Notification]:
         """Ask how a notification stands."""
-        return await self._ask("GET", f"{_NOTIFICATIONS}/{id_}", Notification)
+        return await self.ask("GET", f"{_NOTIFICATIONS}/{id_}", Notification)
 
     async def batch(self, id_: UUID) -> Answer[Batch]:
         """Ask how a batch stands."""
-        return await self._ask("GET", f"{_BATCHES}/{id_}", Batch)
+        return await self.ask("GET", f"{_BATCHES}/{id_}", Batch)
 
     async def trace(self, id_: UUID) -> Answer[Trace]:
         """Ask what happened to a notification."""
-        return await self._ask("GET", f"{_NOTIFICATIONS}/{id_}/trace", Trace)
+        return await self.ask("GET", f"{_NOTIFICATIONS}/{id_}/trace", Trace)
 
     async def _post(
         self, path: str, type_: type[_Value], body: bytes, key: str
     ) -> Answer[_Value]:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        return await self._ask("POST", path, type_, data=body, headers=headers)
+        return await self.ask("POST", path, type_, data=body, headers=headers)
 
-    async def _ask(
+    async def ask(
         self, method: str, path: str, type_: type[_Value], **options: Any
     ) -> Answer[_Value]:
+        """Send one request and read what was answered."""
         with _explained(self.url):
             async with self._session.request(
                 method, f"{self.url}{path}", **options

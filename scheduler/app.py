@@ -11,13 +11,17 @@ from scheduler.dead_letters import DeadLetters, Sweep
 from scheduler.jobs import Job, JobName, run_job
 from scheduler.locks import Locks, open_locks
 from scheduler.metrics import Metrics
+from scheduler.operation_store import OperationStore
+from scheduler.operations import Operations
 from scheduler.orphans import Orphans
 from scheduler.outbox import Outbox
 from scheduler.partitions import Partitions
 from scheduler.pruning import Pruning
 from scheduler.publisher import Publisher
 from scheduler.reconcile import Reconcile
+from scheduler.redaction import Redaction
 from scheduler.release import Release
+from scheduler.retention import Retention
 from scheduler.settings import SchedulerSettings
 from scheduler.shape import Shape
 from scheduler.store import Store
@@ -94,7 +98,13 @@ def build_jobs(
     )
     partitions = Partitions(store, metrics, weeks=settings.scheduler_partition_weeks)
     pruning = Pruning(store, metrics)
+    operations = Operations(bus, OperationStore(service.ledger), publisher, metrics)
+    retention = Retention(store, metrics, days=settings.retention_days)
+    redaction = Redaction(store, metrics, after_days=settings.redact_after_days)
     return [
+        Job(JobName.OPERATIONS, 0.25, operations.step),
+        Job(JobName.RETENTION, 600.0, retention.step),
+        Job(JobName.REDACTION, 60.0, redaction.step),
         Job(JobName.TOPOLOGY, 5.0, shape.step),
         Job(JobName.RELEASE, settings.scheduler_release_poll_seconds, release.step),
         Job(JobName.OUTBOX, 1.0, outbox.step),

@@ -41,6 +41,9 @@ class JobName(StrEnum):
     )
     DEAD_LETTERS = "dead_letters"  #: follows the bus's advisories
     DEAD_LETTER_SWEEP = "dead_letter_sweep"  #: publishes what no advisory announced
+    OPERATIONS = "operations"  #: replays, discards and erases what operators asked for
+    RETENTION = "retention"  #: removes what is older than the ledger keeps
+    REDACTION = "redaction"  #: takes recipients and contents out of old notifications
     PARTITIONS = "partitions"  #: makes the ledger's partitions ahead of time
     PRUNING = "pruning"  #: removes expired idempotency keys
     BACKLOG = "backlog"  #: counts what waits

@@ -8,6 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.channels import LANES, Lane
+from contracts.operations import OperationKind
 from contracts.outcomes import FailureClass
 from scheduler.advisories import AdvisoryKind
 from scheduler.jobs import JobName
@@ -19,6 +20,13 @@ class Table(StrEnum):
 
     NOTIFICATION = "notification"
     NOTIFICATION_EVENT = "notification_event"
+
+
+class KeptTable(StrEnum):
+    """The tables whose old rows are removed one by one."""
+
+    BATCH = "batch"
+    DEAD_LETTER = "dead_letter"
 
 
 _LATENESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -83,6 +91,21 @@ class Metrics:
         self._published = counter(
             "dead_letters_published_total", "Dead letters the DLQ confirmed.", "class"
         )
+        self._operated = counter(
+            "operated_notifications_total",
+            "Notifications and dead letters that operators had changed.",
+            "kind",
+        )
+        self._redacted = counter(
+            "redacted_notifications_total",
+            "Notifications whose recipient and content were taken out for their age.",
+        )
+        self._partitions_dropped = counter(
+            "partitions_dropped_total", "Partitions dropped for their age."
+        )
+        self._outlived = counter(
+            "outlived_rows_total", "Rows removed for their age, one by one.", "table"
+        )
         self._partitions_made = counter("partitions_made_total", "Partitions made.")
         self._default_rows = gauge(
             "default_partition_rows",
@@ -119,6 +142,10 @@ class Metrics:
             self._published.labels(failure)
         for table in Table:
             self._default_rows.labels(table)
+        for operation in OperationKind:
+            self._operated.labels(operation)
+        for kept in KeptTable:
+            self._outlived.labels(kept)
 
     def released(self, lanes: Iterable[Lane], late_seconds: Iterable[float]) -> None:
         """Count notifications that the bus has confirmed, and how late each was."""
@@ -161,6 +188,20 @@ class Metrics:
         self._partitions_made.inc(made)
         for table, rows in default_rows.items():
             self._default_rows.labels(Table(table)).set(rows)
+
+    def operated(self, kind: OperationKind, number: int) -> None:
+        """Count what an operation has changed."""
+        self._operated.labels(kind).inc(number)
+
+    def redacted(self, notifications: int) -> None:
+        """Count notifications that name nobody any more."""
+        self._redacted.inc(notifications)
+
+    def outlived(self, partitions: int, rows: dict[KeptTable, int]) -> None:
+        """Count what was removed for its age."""
+        self._partitions_dropped.inc(partitions)
+        for table, number in rows.items():
+            self._outlived.labels(table).inc(number)
 
     def pruned(self, keys: int) -> None:
         """Count removed idempotency keys."""

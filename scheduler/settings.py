@@ -35,6 +35,11 @@ class SchedulerSettings(MeshSettings):
     scheduler_partition_weeks: Annotated[int, Field(ge=2, le=104)] = 6
     """Weekly partitions kept ready, this week's included."""
 
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    """Whole weeks older than this are dropped, with their batches and dead letters."""
+    redact_after_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    """Recipient and content leave notifications older than this, if it is set; the rest stays."""
+
     @model_validator(mode="after")
     def _margin_outlasts_the_outbox(self) -> "SchedulerSettings":
         if (

@@ -31,6 +31,8 @@ STATEMENTS = Statements(Path(__file__).with_name("store.sql"))
 #: Further than this nothing is counted: a number for people need not cost the ledger a scan.
 COUNTED_AT_MOST = 100_000
 
+_REDACTION = "redaction"
+
 #: A row of the ledger; asyncpg describes no types of its own.
 _Row = Any
 
@@ -51,8 +53,8 @@ class Store:
         group_id = new_id()
         rows = await self._ledger.fetch(STATEMENTS.release_due, limit, group_id)
         return Released(
-            group=_group(group_id, rows),
-            changes=[_change(row) for row in rows if row["was"] == Status.PENDING],
+            group=group_of(group_id, rows),
+            changes=[change_of(row) for row in rows if row["was"] == Status.PENDING],
             late_seconds=[row["late_seconds"] for row in rows],
         )
 
@@ -70,7 +72,7 @@ class Store:
         rows = await self._ledger.fetch(STATEMENTS.unclaimed, ids) if ids else []
         return Late(
             Group([row["id"] for row in found], ids, [_queueing(row) for row in rows]),
-            [_change(row) for row in rows if row["status"] == Status.QUEUED],
+            [change_of(row) for row in rows if row["status"] == Status.QUEUED],
         )
 
     async def confirm(self, group: Group) -> None:
@@ -125,8 +127,8 @@ class Store:
             [why for _, _, why in chosen],
         )
         return Requeued(
-            group=_group(group_id, rows),
-            changes=[_change(row) for row in rows if row["was"] != row["status"]],
+            group=group_of(group_id, rows),
+            changes=[change_of(row) for row in rows if row["was"] != row["status"]],
             why=[Why(row["why"]) for row in rows],
         )
 
@@ -143,7 +145,7 @@ class Store:
     ) -> list[StatusChanged]:
         """Give up those that are still poison, with their dead letters."""
         rows = await self._ledger.fetch(STATEMENTS.fail_poisoned, ids, reason)
-        return [_change(row) for row in rows]
+        return [change_of(row) for row in rows]
 
     async def letters_of(self, ids: Iterable[UUID]) -> list[Letter]:
         """Return the unpublished dead letters of these notifications."""
@@ -184,6 +186,62 @@ class Store:
         rows = await self._ledger.fetch(STATEMENTS.prune_idempotency_keys, limit)
         return len(rows)
 
+    async def expired_weeks(self, days: int) -> list[str]:
+        """Return the weeks that ended more than ``days`` ago, oldest first."""
+        rows = await self._ledger.fetch(STATEMENTS.expired_weeks, days)
+        return [row["week"] for row in rows]
+
+    async def detach_week(self, week: str) -> bool:
+        """Take a week's partitions out of their tables; False while one of its rows waits.
+
+        Raises LockNotAvailableError when the tables are too busy.
+        """
+        async with self._ledger.transaction() as connection:
+            await connection.fetchval(STATEMENTS.limit_lock_wait)
+            detached: bool = await connection.fetchval(STATEMENTS.detach_week, week)
+        return detached
+
+    async def drop_detached(self) -> int:
+        """Drop the tables of weeks that were taken out; returns how many."""
+        async with self._ledger.transaction() as connection:
+            await connection.fetchval(STATEMENTS.limit_lock_wait)
+            dropped: int = await connection.fetchval(STATEMENTS.drop_detached)
+        return dropped
+
+    async def prune_batches(self, days: int, limit: int) -> int:
+        """Delete up to ``limit`` batches older than ``days``; returns how many."""
+        rows = await self._ledger.fetch(STATEMENTS.prune_batches, days, limit)
+        return len(rows)
+
+    async def prune_dead_letters(self, days: int, limit: int) -> int:
+        """Delete up to ``limit`` published dead letters older than ``days``; returns how many."""
+        rows = await self._ledger.fetch(STATEMENTS.prune_dead_letters, days, limit)
+        return len(rows)
+
+    async def redact_old(self, days: int, limit: int) -> tuple[int, int]:
+        """Redact the next final notifications older than ``days``, in one transaction.
+
+        Those that are not final yet are remembered, and looked at again each time. Returns
+        how many were passed, and how many were redacted.
+        """
+        async with self._ledger.transaction() as connection:
+            [walk] = await connection.fetch(STATEMENTS.begin_walk, _REDACTION)
+            reached, left_behind = walk["reached"], walk["left_behind"]
+            rows = await connection.fetch(
+                STATEMENTS.old_notifications, reached, days, limit
+            )
+            passed = [row["id"] for row in rows]
+            looked_at = [*left_behind, *passed]
+            redacted = await connection.fetch(STATEMENTS.redact, looked_at)
+            left = await connection.fetch(STATEMENTS.not_final, looked_at)
+            await connection.execute(
+                STATEMENTS.end_walk,
+                _REDACTION,
+                passed[-1] if passed else reached,
+                [row["id"] for row in left],
+            )
+        return len(passed), len(redacted)
+
     async def backlog(self) -> Backlog:
         """Count what waits, each number no further than ``COUNTED_AT_MOST``."""
         [row] = await self._ledger.fetch(STATEMENTS.backlog, COUNTED_AT_MOST)
@@ -208,7 +266,7 @@ def _queueing(row: _Row) -> Queueing:
     )
 
 
-def _group(group_id: UUID, rows: Sequence[_Row]) -> Group:
+def group_of(group_id: UUID, rows: Sequence[_Row]) -> Group:
     return Group(
         ids=[group_id] if rows else [],
         notification_ids=[row["id"] for row in rows],
@@ -216,7 +274,7 @@ def _group(group_id: UUID, rows: Sequence[_Row]) -> Group:
     )
 
 
-def _change(row: _Row) -> StatusChanged:
+def change_of(row: _Row) -> StatusChanged:
     lane = _lane(row)
     failure = row["failure_class"]
     return StatusChanged(

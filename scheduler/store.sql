@@ -177,3 +177,58 @@ SELECT (SELECT count(*) FROM (SELECT FROM notification
        (SELECT count(*) FROM (SELECT FROM notification
                                WHERE due_at IS NOT NULL LIMIT $1) w) AS waiting,
        (SELECT count(*) FROM (SELECT FROM outbox_group LIMIT $1) g) AS outbox_groups
+
+-- expired_weeks --
+-- Weeks that ended longer ago than the ledger keeps, by the name of their Monday, oldest first.
+SELECT right(c.relname, 8) AS week
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = 'notification'::regclass AND c.relname ~ '^notification_p[0-9]{8}$'
+   AND to_date(right(c.relname, 8), 'YYYYMMDD') + 7
+       <= (now() - make_interval(days => $1)) AT TIME ZONE 'UTC'
+ ORDER BY 1
+
+-- detach_week --
+SELECT tocsin_detach_week($1)
+
+-- drop_detached --
+SELECT tocsin_drop_detached()
+
+-- prune_batches --
+DELETE FROM batch
+ WHERE id = ANY (ARRAY(SELECT id FROM batch
+                        WHERE id < tocsin_lowest_id_at(now() - make_interval(days => $1))
+                        ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
+RETURNING 1
+
+-- prune_dead_letters --
+-- One that the DLQ has not confirmed is still to be published.
+DELETE FROM dead_letter
+ WHERE id = ANY (ARRAY(SELECT id FROM dead_letter
+                        WHERE id < tocsin_lowest_id_at(now() - make_interval(days => $1))
+                          AND published_at IS NOT NULL
+                        ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
+RETURNING 1
+
+-- begin_walk --
+INSERT INTO walk (name, reached, left_behind, updated_at)
+VALUES ($1, '00000000-0000-0000-0000-000000000000', '{}', now())
+ON CONFLICT (name) DO UPDATE SET updated_at = now()
+RETURNING reached, left_behind
+
+-- old_notifications --
+SELECT id FROM notification
+ WHERE id > $1 AND id < tocsin_lowest_id_at(now() - make_interval(days => $2))
+ ORDER BY id LIMIT $3
+
+-- redact --
+UPDATE notification
+   SET recipient = '[redacted]', subject = NULL, content = '[redacted]', metadata = NULL,
+       redacted_at = now()
+ WHERE id = ANY ($1) AND status IN :final AND redacted_at IS NULL
+RETURNING 1
+
+-- not_final --
+SELECT id FROM notification WHERE id = ANY ($1) AND status NOT IN :final
+
+-- end_walk --
+UPDATE walk SET reached = $2, left_behind = $3 WHERE name = $1

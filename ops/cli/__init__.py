@@ -12,6 +12,8 @@ COMMANDS = {
     "send": "Send one notification, or a file of them.",
     "trace": "Show what happened to a notification, with its waits.",
     "console": "Open the operator console.",
+    "dlq": "List, replay, discard and export dead letters.",
+    "privacy": "Erase a recipient on request.",
     "keys": "Create, list and revoke API keys.",
     "migrate": "Bring the ledger and the bus to what this version needs.",
     "gateway": "Run a gateway: the HTTP door of the mesh.",

@@ -39,6 +39,23 @@ from ops.cli.services import become, setting, shared_settings
     click.IntRange(2, 104),
 )
 @setting(
+    "--retention-days",
+    "TOCSIN_RETENTION_DAYS",
+    "N",
+    "Weeks of the ledger older than this are dropped.",
+    90,
+    click.IntRange(1, 36_500),
+)
+@setting(
+    "--redact-after-days",
+    "TOCSIN_REDACT_AFTER_DAYS",
+    "N",
+    "Recipient and content leave notifications older than this; the trace stays."
+    " Absent, they stay as long as it does.",
+    None,
+    click.IntRange(1, 36_500),
+)
+@setting(
     "--metrics-host",
     "TOCSIN_SCHEDULER_METRICS_HOST",
     "ADDRESS",
@@ -60,7 +77,8 @@ def command(ctx: click.Context, /, **_settings: object) -> None:
 
     Puts scheduled notifications and late retries on the bus when their time comes,
     publishes what a gateway could not confirm, puts back what the bus has lost, writes
-    dead letters, and makes the ledger's partitions ahead. Run one, or several for
+    dead letters, replays them when asked to, makes the ledger's partitions ahead and
+    drops the old ones. Run one, or several for
     safety: each job is done by one of them.
 
     \b

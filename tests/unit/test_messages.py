@@ -135,3 +135,11 @@ def test_each_queueing_has_an_id_of_its_own() -> None:
     ids = {queueing_id(message.notification_id, sequence) for sequence in range(1, 9)}
 
     assert len(ids) == 8
+
+
+def test_no_message_says_whom_it_is_for_or_what() -> None:
+    """So that the bus has nothing to erase."""
+    for kind in Message.__subclasses__():
+        assert not {"recipient", "subject", "content", "metadata"} & {
+            *kind.__struct_fields__
+        }

@@ -53,6 +53,16 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         (*KEY, "--tenant", "a.b"),
         (*KEY, "--tenant", "*"),
         (*KEY, "--tenant", ""),
+        ("dlq", "replay", "--yes", "--reason", "why"),
+        ("dlq", "replay", "--all", "--channel", "sms", "--yes", "--reason", "why"),
+        ("dlq", "replay", "--all", "--yes"),
+        ("dlq", "replay", "--all", "--reason", "why"),
+        ("dlq", "replay", "4711", "--yes", "--reason", "why"),
+        ("dlq", "replay", "--all", "--dry-run", "--rate", "0"),
+        ("dlq", "discard", "--since", "yesterday", "--dry-run"),
+        ("dlq", "export", "--class", "sudden"),
+        ("privacy", "erase", "--yes", "--reason", "why"),
+        ("privacy", "erase", "--recipient", "x", "--yes"),
         ("migrate",),
         ("gateway", "--port", "70000"),
         ("gateway", "--log-level", "chatty"),
@@ -83,7 +93,18 @@ def test_every_option_has_a_variable_that_its_help_names(
 
 
 @pytest.mark.parametrize(
-    "name", ["send", "trace", "keys", "migrate", "gateway", "dispatcher", "scheduler"]
+    "name",
+    [
+        "send",
+        "trace",
+        "dlq",
+        "privacy",
+        "keys",
+        "migrate",
+        "gateway",
+        "dispatcher",
+        "scheduler",
+    ],
 )
 def test_help_tells_the_exit_codes(name: str) -> None:
     assert "Exit codes: 0" in CliRunner().invoke(main, [name, "--help"]).output

@@ -36,6 +36,14 @@ THEIRS = {"channel": "sms", "recipient": "+15555550456", "content": "other busin
 
 EVERYONE = frozenset(Role)
 SENDERS = EVERYONE - {Role.READER}
+OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
+ADMINS = frozenset({Role.ADMIN})
+
+LETTERS = "/api/v1/dead-letters"
+OPERATIONS = f"{LETTERS}/operations"
+ERASURES = "/api/v1/privacy/erasures"
+ALL_LETTERS = {"all": True, "reason": "walked"}
+ERASE_US = {"recipient": OURS["recipient"], "reason": "walked"}
 
 
 class Walked(NamedTuple):
@@ -77,6 +85,16 @@ ROUTES = {
     ("GET", f"{BATCHES}/<batch_id>/events"): Walked(200, 404, ends=False),
     # what it shows is walked through in test_websocket.py
     ("GET", "/api/v1/ws/notifications"): Walked(400, 400),
+    ("GET", LETTERS): Walked(200, 200, OPERATORS),
+    ("GET", f"{LETTERS}/groups"): Walked(200, 200, OPERATORS),
+    ("POST", f"{LETTERS}/replay"): Walked(202, 202, OPERATORS, ALL_LETTERS),
+    ("POST", f"{LETTERS}/discard"): Walked(202, 202, OPERATORS, ALL_LETTERS),
+    ("GET", OPERATIONS): Walked(200, 200, OPERATORS),
+    ("GET", f"{OPERATIONS}/<operation_id>"): Walked(200, 404, OPERATORS),
+    ("DELETE", f"{OPERATIONS}/<operation_id>"): Walked(200, 404, OPERATORS),
+    ("POST", ERASURES): Walked(202, 202, ADMINS, ERASE_US),
+    ("GET", f"{ERASURES}/<erasure_id>"): Walked(200, 404, ADMINS),
+    ("DELETE", f"{ERASURES}/<erasure_id>"): Walked(200, 404, ADMINS),
 }
 OPEN = {("GET", "/healthz/live"), ("GET", "/healthz/ready"), ("GET", "/metrics")}
 
@@ -123,9 +141,13 @@ async def make(gateway: RunningGateway, idempotency_key: str = "k") -> Made:
     batch = await gateway.post(
         {"notifications": [OURS] * 3}, BATCHES, Authorization=key
     )
+    replay = await gateway.post(ALL_LETTERS, f"{LETTERS}/replay", Authorization=key)
+    erasure = await gateway.post(ERASE_US, ERASURES, Authorization=key)
     return Made(
         key,
         {
+            "operation_id": (await replay.json())["id"],
+            "erasure_id": (await erasure.json())["id"],
             "notification_id": (await single.json())["id"],
             "batch_id": (await batch.json())["id"],
             "template_id": (await ours.json())["id"],

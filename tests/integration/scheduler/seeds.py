@@ -2,16 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from nats.js import errors as js_errors
 
 from contracts import messages, subjects, topology
 from contracts.channels import LANES, Lane
 from contracts.ids import new_id
+from contracts.operations import LetterFilter, OperationKind, OperationState
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
+from tests.rows import insert
+
+EVERYTHING = LetterFilter()
+LAST = UUID(int=(1 << 128) - 1)
 
 PENDING = "status = 'pending', queued_at = NULL"
 PARKED = (
@@ -67,6 +74,35 @@ async def give_up(ledger: Ledger, ids: Sequence[UUID], age_seconds: float = 0) -
         ids,
         age_seconds,
     )
+
+
+async def begin(
+    ledger: Ledger,
+    kind: OperationKind = OperationKind.REPLAY,
+    which: LetterFilter = EVERYTHING,
+    **changes: Any,
+) -> UUID:
+    """Write down an operation as the gateway does, with every dead letter in its reach."""
+    now = datetime.now(UTC)
+    row = {
+        "id": new_id(),
+        "tenant": "default",
+        "kind": kind,
+        "state": OperationState.RUNNING,
+        "who": "ann",
+        "reason": "the provider is back",
+        "filter": msgspec.json.encode(which).decode(),
+        "total": 0,
+        "reached": UUID(int=0),
+        "until": LAST,
+        "ready_at": now,
+        "created_at": now,
+        "updated_at": now,
+        **changes,
+    }
+    await insert(ledger.pool, "operation", **row)
+    id_: UUID = row["id"]
+    return id_
 
 
 async def column(ledger: Ledger, name: str, ids: Iterable[UUID]) -> list[Any]:

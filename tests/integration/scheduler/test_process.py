@@ -20,6 +20,9 @@ from tests.integration.scheduler.seeds import (
     DUE,
     PENDING,
     add_group,
+    begin,
+    column,
+    give_up,
     ids_on_bus,
     shape,
     stored,
@@ -160,3 +163,31 @@ async def _state_with(states, gauge: str) -> ServiceState:
 
 async def _is(awaitable: Awaitable[object], value: object) -> bool:
     return bool(await awaitable == value)
+
+
+async def test_a_replay_goes_on_when_its_scheduler_is_killed(
+    environment: dict[str, str], ledger: Ledger, bus: Bus
+):
+    ids = await seed_notifications(ledger, None, 60)
+    await give_up(ledger, ids)
+    replay = await begin(ledger, rate_per_second=40.0)
+
+    async def replayed(at_least: int) -> bool:
+        return (await column(ledger, "status", ids)).count("queued") >= at_least
+
+    async with started(environment) as scheduler:
+        await until(lambda: replayed(10), 10)
+        scheduler.process.kill()
+    assert not await replayed(len(ids)), "it died in the middle"
+    async with started(environment):
+        await until(lambda: replayed(len(ids)), 15)
+        await until(lambda: all_on_bus(bus, len(ids)), 15)
+
+    assert await column(ledger, "sequence", ids) == [5] * len(ids)
+    [row] = await ledger.fetch("SELECT done FROM operation WHERE id = $1", replay)
+    assert row["done"] == len(ids)
+
+
+async def all_on_bus(bus: Bus, number: int) -> bool:
+    found = await ids_on_bus(bus)
+    return len(found) == number and set(found.values()) == {1}

@@ -27,14 +27,14 @@ class Keys:
         return self.held.get(secret_hash)
 
 
-ACME = KeyHolder("acme", Role.SENDER)
+ACME = KeyHolder("acme", Role.SENDER, "checkout")
 
 
 async def test_a_key_says_whose_it_is() -> None:
     keyring = Keyring(Keys(k=ACME), 60)
     principal = await keyring.authenticate(b"Bearer k")
 
-    assert (principal.tenant, principal.role) == ACME
+    assert (principal.tenant, principal.role, principal.who) == ACME
     assert await keyring.authenticate(b"bearer  k") == principal
 
 
@@ -101,7 +101,7 @@ async def test_callers_with_one_key_share_one_question_and_survive_each_other() 
     keys.open.set()
     results: list[Any] = await asyncio.gather(*callers[1:])
 
-    assert [(result.tenant, result.role) for result in results] == [ACME] * 4
+    assert [(result.tenant, result.role) for result in results] == [ACME[:2]] * 4
     assert keys.looked_up == 1
 
 
@@ -119,7 +119,10 @@ async def test_guessed_keys_do_not_fill_the_memory() -> None:
     [
         (Role.SENDER, {Permission.SEND, Permission.READ}),
         (Role.READER, {Permission.READ, Permission.LIST}),
-        (Role.OPERATOR, {Permission.SEND, Permission.READ, Permission.LIST}),
+        (
+            Role.OPERATOR,
+            {Permission.SEND, Permission.READ, Permission.LIST, Permission.OPERATE},
+        ),
         (Role.ADMIN, set(Permission)),
     ],
 )

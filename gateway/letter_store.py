@@ -1,0 +1,133 @@
+"""Dead letters and operations in the ledger; the SQL is in ``letter_store.sql``.
+
+Every statement has the tenant as its first parameter.
+"""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from contracts.operations import LetterFilter, OperationKind
+from gateway.letter_views import (
+    LetterGroup,
+    LetterView,
+    OperationView,
+    Refused,
+)
+from gateway.store import TenantStore
+from ops.runtime.ledger import Connection, Ledger
+from ops.runtime.sql import Statements
+
+SQL = Statements(Path(__file__).with_name("letter_store.sql"))
+
+
+class LetterStore:
+    """What operators see and ask for."""
+
+    def __init__(self, ledger: Ledger, connection: "Connection | None" = None) -> None:
+        self._ledger = ledger
+        self._connection = connection
+
+    def within(self, transaction: TenantStore) -> "LetterStore":
+        """Return the same store, working in an open transaction."""
+        return LetterStore(self._ledger, transaction.connection)
+
+    async def letters(
+        self,
+        tenant: str,
+        which: LetterFilter,
+        before: UUID,
+        limit: int,
+        state: str | None,
+    ) -> list[LetterView]:
+        """Return the newest dead letters with ids below one; a state of None is any."""
+        rows = await self._fetch(
+            SQL.list_letters, tenant, *which.parameters, before, limit, state
+        )
+        return [LetterView(**row) for row in rows]
+
+    async def groups(
+        self, tenant: str, which: LetterFilter, limit: int
+    ) -> list[LetterGroup]:
+        """Return the open ones, counted by channel, class and reason."""
+        rows = await self._fetch(SQL.group_letters, tenant, *which.parameters, limit)
+        return [LetterGroup(**row) for row in rows]
+
+    async def count(self, tenant: str, which: LetterFilter) -> tuple[int, Refused]:
+        """Count the open ones, and those of them that a replay would leave as they are."""
+        [row] = await self._fetch(SQL.count_letters, tenant, *which.parameters)
+        refused = Refused(
+            expired=row["expired"], redacted=row["redacted"], gone=row["gone"]
+        )
+        return row["total"], refused
+
+    async def begin(
+        self,
+        tenant: str,
+        which: LetterFilter,
+        *,
+        id_: UUID,
+        kind: OperationKind,
+        who: str,
+        reason: str,
+        rate_per_second: float | None,
+    ) -> OperationView:
+        """Have the scheduler do something with the open ones of this moment."""
+        [row] = await self._fetch(
+            SQL.begin_letters,
+            tenant,
+            *which.parameters,
+            id_,
+            kind,
+            who,
+            reason,
+            msgspec.json.encode(which).decode(),
+            rate_per_second,
+        )
+        return _operation(row)
+
+    async def count_recipient(self, tenant: str, recipient: str) -> int:
+        """Count the notifications of a recipient."""
+        [row] = await self._fetch(SQL.count_of_recipient, tenant, recipient)
+        return int(row["total"])
+
+    async def begin_erasure(
+        self, tenant: str, recipient: str, *, id_: UUID, who: str, reason: str
+    ) -> OperationView:
+        """Have the scheduler take a recipient out of the ledger."""
+        [row] = await self._fetch(
+            SQL.begin_erasure, tenant, recipient, id_, who, reason
+        )
+        return _operation(row)
+
+    async def operations(self, tenant: str, limit: int) -> list[OperationView]:
+        """Return the newest operations."""
+        rows = await self._fetch(SQL.list_operations, tenant, limit)
+        return [_operation(row) for row in rows]
+
+    async def operation(
+        self, tenant: str, id_: UUID, *, erasure: bool
+    ) -> OperationView | None:
+        """Return one, or None when the tenant has none of this sort with this id."""
+        rows = await self._fetch(SQL.find_operation, tenant, id_, erasure)
+        return _operation(rows[0]) if rows else None
+
+    async def stop(self, tenant: str, id_: UUID, *, erasure: bool) -> None:
+        """Stop one that runs; the page in hand is finished first."""
+        await self._fetch(SQL.stop_operation, tenant, id_, erasure)
+
+    async def _fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        if self._connection is None:
+            return await self._ledger.fetch(statement, *args)
+        return await self._connection.fetch(statement, *args)
+
+
+def _operation(row: asyncpg.Record) -> OperationView:
+    fields: dict[str, Any] = {
+        name: row[name] for name in OperationView.__struct_fields__
+    }
+    fields["filter"] = msgspec.Raw(row["filter"].encode())
+    return OperationView(**fields)

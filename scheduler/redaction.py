@@ -1,0 +1,35 @@
+"""Takes recipients and contents out of notifications that are old, and keeps their trace."""
+
+import structlog
+
+from scheduler.metrics import Metrics
+from scheduler.store import Store
+
+log = structlog.stdlib.get_logger()
+
+_PAGE = 500
+_BETWEEN_PAGES_SECONDS = 0.05
+
+
+class Redaction:
+    """Redacts one page a step, in the order in which notifications were made.
+
+    Without a number of days nothing is redacted.
+    """
+
+    def __init__(
+        self, store: Store, metrics: Metrics, *, after_days: int | None
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._after_days = after_days
+
+    async def step(self) -> float | None:
+        """Redact a page; soon again when there are more."""
+        if self._after_days is None:
+            return None
+        passed, redacted = await self._store.redact_old(self._after_days, _PAGE)
+        if redacted:
+            self._metrics.redacted(redacted)
+            log.info("notifications.redacted", notifications=redacted)
+        return _BETWEEN_PAGES_SECONDS if passed == _PAGE else None

@@ -1,0 +1,49 @@
+"""Removes what is older than the ledger keeps: whole weeks at once, the rest in pages."""
+
+import asyncpg
+import structlog
+
+from scheduler.metrics import KeptTable, Metrics
+from scheduler.store import Store
+
+log = structlog.stdlib.get_logger()
+
+_PAGE = 500
+_BETWEEN_PAGES_SECONDS = 0.05
+_WHEN_BUSY_SECONDS = 60.0
+
+
+class Retention:
+    """Drops one week, or removes one page of each of the other tables, a step."""
+
+    def __init__(self, store: Store, metrics: Metrics, *, days: int) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._days = days
+
+    async def step(self) -> float | None:
+        """Remove some of what is too old; soon again when there is more.
+
+        A week stays while one of its notifications still waits for something.
+        """
+        try:
+            dropped = await self._drop_weeks()
+        except asyncpg.LockNotAvailableError:
+            log.warning("retention.postponed", again_in_seconds=_WHEN_BUSY_SECONDS)
+            return _WHEN_BUSY_SECONDS
+        rows = {
+            KeptTable.BATCH: await self._store.prune_batches(self._days, _PAGE),
+            KeptTable.DEAD_LETTER: await self._store.prune_dead_letters(
+                self._days, _PAGE
+            ),
+        }
+        self._metrics.outlived(dropped, rows)
+        if dropped or any(rows.values()):
+            log.info("retention.applied", partitions=dropped, **rows)
+        return _BETWEEN_PAGES_SECONDS if _PAGE in rows.values() else None
+
+    async def _drop_weeks(self) -> int:
+        for week in await self._store.expired_weeks(self._days):
+            if not await self._store.detach_week(week):
+                log.warning("retention.week_in_use", week=week)
+        return await self._store.drop_detached()
