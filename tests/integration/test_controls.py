@@ -41,7 +41,7 @@ async def test_what_was_set_before_and_after_a_service_began_is_heard(bus: Bus) 
         begun = time.monotonic()
         await set_control(bus, SMS, Pause(by="me", at=NOW))
         await until(lambda: heard.paused(Channel.SMS) == set(Priority))
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 2
         await clear_control(bus, SMS)
         await until(lambda: heard.paused(Channel.SMS) == {Priority.LOW})
         assert heard.paused(Channel.EMAIL) == set()

@@ -81,7 +81,8 @@ async def test_several_dispatchers_never_send_one_notification_twice(
         for name in ("one", "two", "three"):
             await stack.enter_async_context(running_dispatcher(ours, name))
         await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=20)
-        await until(lambda: bus_is_empty(bus), timeout_seconds=15)
+        # a lease that was lost on a busy machine leaves its message to the bus's wait
+        await until(lambda: bus_is_empty(bus), timeout_seconds=20)
 
     assert sorted(endpoint.keys) == sorted(map(str, ids))
     owners = await ledger.fetch(
