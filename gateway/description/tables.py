@@ -1,0 +1,12 @@
+"""Every operation there is."""
+
+from gateway.description import live, notifications, service, templates
+from gateway.description.operations import Operation
+from gateway.routing import RouteName
+
+OPERATIONS: dict[RouteName, Operation] = {
+    **notifications.OPERATIONS,
+    **live.OPERATIONS,
+    **templates.OPERATIONS,
+    **service.OPERATIONS,
+}
