@@ -9,7 +9,9 @@ import msgspec
 from contracts.channels import LANES, Channel, Priority
 from contracts.ids import time_of
 from contracts.lifecycle import Status
+from contracts.operations import OperationKind, OperationState
 from contracts.problems import FieldError, Problem, ProblemType
+from gateway.letter_views import OperationView
 from gateway.views import (
     BatchAccepted,
     BatchView,
@@ -102,6 +104,15 @@ FROM_TEMPLATE: dict[str, Any] = {
     "template_id": str(TEMPLATE_ID),
     "template_variables": {"number": 4711, "customer": {"name": "Ada"}},
 }
+LETTERS_ASKED: dict[str, Any] = {
+    "filter": {"channel": "sms", "class": "transient"},
+    "reason": "the provider is back",
+    "rate_per_second": 20,
+}
+ERASURE_ASKED: dict[str, Any] = {
+    "recipient": "someone@example.com",
+    "reason": "asked for on 2026-11-27",
+}
 SUMMARY = Summary(
     created_per_minute=1200,
     delivered_per_minute=1180,
@@ -146,6 +157,24 @@ TRACE = Trace(
         _entry(4, "delivered", attempt=1, provider="webhook", outcome="delivered"),
     ],
 )
+
+
+def operation(kind: OperationKind) -> OperationView:
+    """Return an operation of a kind that has just begun."""
+    asked = ERASURE_ASKED if kind is OperationKind.ERASE else LETTERS_ASKED
+    return OperationView(
+        id=TEMPLATE_ID,
+        kind=kind,
+        state=OperationState.RUNNING,
+        who="acme/on-call",
+        reason=asked["reason"],
+        filter=msgspec.Raw(msgspec.json.encode(asked.get("filter", {}))),
+        total=12,
+        done=0,
+        refused=0,
+        created_at=time_of(TEMPLATE_ID),
+        updated_at=time_of(TEMPLATE_ID),
+    )
 
 
 def problem(kind: ProblemType) -> Problem:

@@ -27,6 +27,7 @@ from gateway.description.operations import (
     Schema,
 )
 from gateway.description.schemas import components, ref
+from gateway.letter_views import Forecast
 from gateway.routing import RouteName
 from gateway.views import StatusView
 
@@ -44,6 +45,8 @@ _TAGS = {
     "Notifications": "Send one notification, look at it, see what happened to it.",
     "Batches": "Many notifications at once, all or none.",
     "Templates": "Words with gaps, kept here and filled in when a notification is sent.",
+    "Dead letters": "What was given up, for operators: replay it, or put it away.",
+    "Privacy": "Take a person out of the ledger, on request and on record.",
     "Following": "Hear of changes as they happen.",
     "Service": "For machines that look after the gateway.",
     "Documentation": "This document, and a page to read it with.",
@@ -99,7 +102,7 @@ def document(operations: Mapping[RouteName, Operation]) -> Schema:
 
 
 def _types(operations: Iterable[Operation]) -> set[type]:
-    types: set[type] = {Problem, StatusView}  # the latter is what is followed
+    types: set[type] = {Problem, StatusView, Forecast}  # these two only in words
     for operation in operations:
         bodies = [operation.body, *(r.body for r in operation.replies.values())]
         types |= {body for body in bodies if isinstance(body, type)}

@@ -15,6 +15,9 @@ Schema = dict[str, Any]
 
 JSON = "application/json"
 
+#: Where the schema of a struct stands in a document.
+REF = "#/components/schemas/{name}"
+
 #: Only the canonical form is taken.
 UUID: Schema = {
     "type": "string",

@@ -1,6 +1,6 @@
 """Every operation there is."""
 
-from gateway.description import live, notifications, service, templates
+from gateway.description import letters, live, notifications, service, templates
 from gateway.description.operations import Operation
 from gateway.routing import RouteName
 
@@ -8,5 +8,6 @@ OPERATIONS: dict[RouteName, Operation] = {
     **notifications.OPERATIONS,
     **live.OPERATIONS,
     **templates.OPERATIONS,
+    **letters.OPERATIONS,
     **service.OPERATIONS,
 }

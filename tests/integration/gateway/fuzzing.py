@@ -11,6 +11,7 @@ _BEYOND_A_SCHEMA = ("/probs/template-render-failed",)
 _DETAILS = (
     "the cursor is none, or of a list with other filters",
     "this is a WebSocket: ask for an upgrade",
+    "say which dead letters: either a filter or all",
 )
 
 
