@@ -1,6 +1,6 @@
 # Written for GNU make 3.81 too, which is what macOS has.
 .DEFAULT_GOAL := help
-.PHONY: help install up test chaos check fmt bench console lock
+.PHONY: help install up test chaos check fmt bench console describe lock
 
 BIN := .venv/bin
 # Tried in this order; the first one that runs and is at least 3.11 makes .venv.
@@ -38,6 +38,9 @@ bench: install ## Measure accept and drain rates beside their floors
 
 console: install ## Open the operator console
 	@exec $(BIN)/tocsin console $(ARGS)
+
+describe: install ## Write contracts/openapi.json and asyncapi.json again from the code
+	@exec $(BIN)/python -m gateway.description
 
 # The files name versions and hashes only, never where a package comes from.
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" build/uv/bin/uv pip compile --quiet --no-config \

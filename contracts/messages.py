@@ -21,6 +21,11 @@ UtcTime = Annotated[datetime, Meta(tz=True)]
 CORRELATION_HEADER = "Tocsin-Correlation-Id"
 TRACEPARENT_HEADER = "traceparent"
 MESSAGE_ID_HEADER = "Nats-Msg-Id"
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+REPLAY_HEADER = "Idempotent-Replay"
+AUTHORIZATION_HEADER = "Authorization"
+LOCATION_HEADER = "Location"
+RETRY_AFTER_HEADER = "Retry-After"
 
 
 class Message(

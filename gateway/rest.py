@@ -12,6 +12,7 @@ from quart import (
     websocket,
 )
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter
 
 from contracts.limits import BATCH_AT_MOST_BYTES
 from contracts.problems import ProblemType
@@ -22,12 +23,19 @@ from gateway.routing import Answer, Call, Route
 from gateway.upload import Patience, too_slow
 
 
+class _Word(BaseConverter):
+    """A word in a path. ``batch`` is none: it is a path of its own, with its own methods."""
+
+    regex = "(?!batch$)[^/]+"
+
+
 def build_app(door: Door, routes: list[Route], patience: Patience) -> Quart:
     """Build the application that serves ``routes`` through ``door``."""
     app = Quart("gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BATCH_AT_MOST_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
+    app.url_map.converters["default"] = _Word
     for route in routes:
         _add(app, door, route, patience)
 

@@ -51,6 +51,10 @@ class RouteName(StrEnum):
     LIVE = "live"
     READY = "ready"
     METRICS = "metrics"
+    DOCS = "docs"
+    DOCS_ASSET = "docs_asset"
+    OPENAPI_JSON = "openapi_json"
+    OPENAPI_YAML = "openapi_yaml"
     UNMATCHED = "unmatched"  #: no route, or not with this method
 
 
@@ -65,6 +69,8 @@ class Call:
     correlation_id: str
     client: str = ""  #: the address it comes from, if it has one
     principal: Principal = EVERYONE
+    vouched: Principal | None = None
+    """Who is calling, where the way the call came vouches for it; no key is then asked."""
     query: bytes = b""  #: what follows the question mark, still quoted
     #: What the caller may still do; None is anything.
     allowance: "Allowance | None" = None

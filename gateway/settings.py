@@ -56,6 +56,9 @@ class GatewaySettings(MeshSettings):
     gateway_require_keys: Annotated[bool, Field(validate_default=True)] = False
     """Ask for an API key. May be false only while listening on loopback; everyone is then
     admin of the tenant ``default``."""
+    gateway_trust_subjects: bool = False
+    """Take the tenant in ``tocsin.<tenant>.notifications.…`` for granted and ask for no key
+    there: right only where the bus' permissions say who may publish which."""
     gateway_key_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 3.0
     """How long a key that was revoked may still be honoured."""
     gateway_idempotency_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24.0

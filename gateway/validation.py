@@ -234,13 +234,20 @@ def _time(given: str | None, pointer: str) -> datetime | None:
     )
 
 
-def _max_attempts(given: int | None, at: str) -> int:
+def _max_attempts(given: int | float | None, at: str) -> int:
     if given is None:
         return DEFAULT_MAX_ATTEMPTS
+    # 3.0 is as good an integer in JSON as 3 is.
+    if isinstance(given, float) and not given.is_integer():
+        raise Refusal.of_field(
+            ProblemType.MALFORMED_BODY,
+            f"{at}/max_attempts",
+            "max_attempts is a whole number",
+        )
     if not 1 <= given <= MAX_ATTEMPTS_LIMIT:
         raise Refusal.of_field(
             ProblemType.BAD_REQUEST,
             f"{at}/max_attempts",
             f"max_attempts is between 1 and {MAX_ATTEMPTS_LIMIT}",
         )
-    return given
+    return int(given)

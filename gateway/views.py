@@ -3,7 +3,6 @@
 A field that is not set is absent.
 """
 
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from contracts.channels import Channel, Priority
 from contracts.ids import time_of
 from contracts.lifecycle import Status
+from contracts.messages import UtcTime
 from gateway.submissions import NewNotification
 
 encode = msgspec.json.Encoder().encode
@@ -27,24 +27,24 @@ class NotificationView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=Fals
     priority: Priority
     attempts: int
     max_attempts: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: UtcTime
+    updated_at: UtcTime
     correlation_id: str | None = None
     batch_id: UUID | None = None
     template_id: UUID | None = None
     idempotency_key: str | None = None
     metadata: msgspec.Raw | None = None
-    scheduled_at: datetime | None = None
-    expires_at: datetime | None = None
-    next_retry_at: datetime | None = None
+    scheduled_at: UtcTime | None = None
+    expires_at: UtcTime | None = None
+    next_retry_at: UtcTime | None = None
     failure_reason: str | None = None
     failure_class: str | None = None
     provider: str | None = None
     provider_message_id: str | None = None
-    last_attempted_at: datetime | None = None
-    delivered_at: datetime | None = None
-    failed_at: datetime | None = None
-    cancelled_at: datetime | None = None
+    last_attempted_at: UtcTime | None = None
+    delivered_at: UtcTime | None = None
+    failed_at: UtcTime | None = None
+    cancelled_at: UtcTime | None = None
 
 
 def accepted(notification: NewNotification) -> NotificationView:
@@ -78,7 +78,7 @@ class BatchAccepted(msgspec.Struct, kw_only=True, gc=False):
     id: UUID
     size: int
     correlation_id: str
-    created_at: datetime
+    created_at: UtcTime
 
 
 class BatchView(BatchAccepted, kw_only=True):
@@ -95,7 +95,7 @@ class StatusView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     status: Status
     batch_id: UUID | None = None
     attempts: int
-    at: datetime
+    at: UtcTime
     sequence: int
 
 
@@ -114,8 +114,8 @@ class TemplateView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     channel: Channel
     body: str
     subject: str | None = None
-    created_at: datetime
-    updated_at: datetime
+    created_at: UtcTime
+    updated_at: UtcTime
 
 
 class TemplatePage(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -150,7 +150,7 @@ class TraceEntry(msgspec.Struct, kw_only=True, gc=False):
     id: UUID
     event: str
     correlation_id: str
-    created_at: datetime
+    created_at: UtcTime
     details: msgspec.Raw
 
 

@@ -1,9 +1,10 @@
-"""What became of notifications that were accepted, asked again and again."""
+"""What became of notifications that were accepted."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
@@ -26,27 +27,47 @@ async def final_notification(
     changed: Callable[[Notification], None],
     waiting: Waiting,
 ) -> Answer[Notification]:
-    """Ask until it is final or the time is over; return the last answer.
+    """Stay with it until it is final or the time is over; return the last answer.
 
-    ``changed`` is told of each status that is seen on the way.
+    ``changed`` is told of each status that is seen on the way. Where it cannot be followed
+    (a proxy without WebSockets in between), the gateway is asked again and again.
     """
     deadline = time.monotonic() + at_most_seconds
-    pause = _FIRST_PAUSE_SECONDS
-    never = asyncio.Event()
     id_ = known.value.id
-    while known.value.status not in FINAL and time.monotonic() < deadline:
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+
+    async def look() -> Answer[Notification]:
         seen = await client.patiently(
             lambda: gateway.notification(id_),
             at_most_seconds=max(0.0, deadline - time.monotonic()),
             waiting=waiting,
-            stopping=never,
+            stopping=asyncio.Event(),
         )
         if seen.value.status != known.value.status:
             changed(seen.value)
-            pause = _FIRST_PAUSE_SECONDS
-        known = seen
+        return seen
+
+    try:
+        async with (
+            asyncio.timeout(at_most_seconds),
+            aclosing(gateway.follow(id_)) as changes,
+        ):
+            async for _ in changes:
+                known = await look()
+                if known.value.status in FINAL:
+                    return known
+    except TimeoutError:
+        return known
+    except GatewayError:
+        pass  # asking, below, needs less, and says what is wrong if that is
+    pause = _FIRST_PAUSE_SECONDS
+    while known.value.status not in FINAL and time.monotonic() < deadline:
+        await asyncio.sleep(pause)
+        before, known = known, await look()
+        pause = (
+            min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+            if known.value.status == before.value.status
+            else _FIRST_PAUSE_SECONDS
+        )
     return known
 
 

@@ -18,3 +18,11 @@ def scrubbed_environment() -> Iterator[None]:
             if name.startswith("TOCSIN_") and name != "TOCSIN_TEST_SERVERS":
                 del os.environ[name]
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have to say about themselves, whichever process ran them."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "summary":
+                terminalreporter.write_line(str(value))

@@ -2,6 +2,7 @@
 
 from contracts.ids import new_id
 from contracts.operations import OperationKind
+from gateway.acceptance import key_of
 from gateway.bodies import read_json
 from gateway.letter_requests import (
     LIMIT_AT_MOST,
@@ -106,6 +107,7 @@ class DeadLetters:
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
         asked = read_letters_body(body)
         if asked.dry_run:
+            key_of(call)  # a bad one is refused although nothing needs it
             return await self._forecast(call, asked, kind)
         paced = kind == OperationKind.REPLAY
 

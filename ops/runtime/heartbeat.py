@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -57,7 +57,34 @@ class Heartbeat:
         self._read: Callable[[], Readings] = Readings
         self._process = psutil.Process()
         self._started_at = datetime.now(UTC)
+        self._registration: nats.micro.service.Service | None = None
+        self._registered = asyncio.Event()
         self.draining = False
+
+    async def serve(
+        self, endpoints: Iterable[nats.micro.service.EndpointConfig]
+    ) -> None:
+        """Answer requests on the bus in the name of the service, once it is registered.
+
+        That ends with the registration, when the service is told to stop.
+        """
+        await self._registered.wait()
+        assert self._registration is not None
+        for endpoint in endpoints:
+            await self._add(self._registration, endpoint)
+
+    async def _add(
+        self,
+        registration: nats.micro.service.Service,
+        endpoint: nats.micro.service.EndpointConfig,
+    ) -> None:
+        while True:
+            await self._bus.connected.wait()
+            try:
+                return await registration.add_endpoint(endpoint)
+            except nats.errors.Error as error:
+                log.warning("micro.not_subscribed", error=repr(error))
+                await asyncio.sleep(PERIOD_SECONDS)
 
     def reports(self, read: Callable[[], Readings]) -> None:
         """Ask ``read`` for what the service adds to its state; it must not block."""
@@ -91,12 +118,15 @@ class Heartbeat:
         stopped.cancel()
         if stopping.is_set():
             return None
-        return await nats.micro.add_service(
+        registration = await nats.micro.add_service(
             self._bus.nc,
             name=f"tocsin-{self._service}",
             version=version(),
             metadata={"instance": self._instance},
         )
+        self._registration = registration
+        self._registered.set()
+        return registration
 
     async def _publish(self) -> None:
         state = await self.state()

@@ -5,7 +5,7 @@ import pytest
 
 from contracts.problems import FieldError, Problem, ProblemType
 from ops import client
-from ops.client import GatewayError, Refused, Unreachable, patiently
+from ops.client import GatewayError, Refused, Unreachable, patience, patiently
 
 Waits = list[tuple[GatewayError, float]]
 
@@ -56,7 +56,7 @@ async def ask(
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "_FIRST_PAUSE_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("kind", [ProblemType.RATE_LIMITED, ProblemType.OVERLOADED])

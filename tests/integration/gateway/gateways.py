@@ -102,6 +102,7 @@ async def running_gateway(
     settings: MeshSettings,
     *,
     direct: frozenset[RouteName] = DIRECT,
+    port: int = 0,
     **own: Any,
 ) -> AsyncIterator[RunningGateway]:
     """Run a gateway until the block is left, and then until it has drained."""
@@ -109,7 +110,7 @@ async def running_gateway(
         settings.model_dump(mode="json") | {"drain_seconds": 4.0} | own
     )
     async with open_service("gateway", gateway_settings) as service:
-        listener = listen("127.0.0.1", 0)
+        listener = listen("127.0.0.1", port)
         port = listener.getsockname()[1]
         await service.bus.connected.wait()
         gateway = Gateway(gateway_settings, service, direct=direct)

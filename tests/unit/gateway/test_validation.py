@@ -206,7 +206,14 @@ def test_the_number_of_attempts_is_honoured(given: int) -> None:
     assert check(request(max_attempts=given)).max_attempts == given
 
 
-@pytest.mark.parametrize("given", [0, -1, 11, 10**30])
+def test_a_number_of_attempts_is_a_whole_one_however_it_is_written() -> None:
+    assert check(request(max_attempts=3.0)).max_attempts == 3
+    for fraction in (2.5, float("inf"), float("nan")):
+        refused = refusal(request(max_attempts=fraction))
+        assert refused.problem == ProblemType.MALFORMED_BODY
+
+
+@pytest.mark.parametrize("given", [0, -1, 11, 10**30, 10**400, 1e300])
 def test_too_many_attempts_or_none_are_refused(given: int) -> None:
     assert refusal(request(max_attempts=given)).problem == ProblemType.BAD_REQUEST
 
