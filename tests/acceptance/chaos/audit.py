@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from contracts.lifecycle import CREATED, FINAL, Status, TraceEvent, may_move
 from tests.acceptance.chaos.faults import Kind, Struck
-from tests.acceptance.chaos.load import Book
+from tests.acceptance.chaos.load import BATCH_SIZE, Book
 from tests.acceptance.chaos.records import Event, Receipt, Records, Row
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -111,6 +111,9 @@ def _check_promises(book: Book, records: Records, findings: Findings) -> None:
     for row in records.rows.values():
         if row.batch_id is not None:
             members.setdefault(row.batch_id, set()).add(row.content)
+    for batch_id, stored in members.items():
+        if len(stored) != BATCH_SIZE:
+            findings.problems.append(f"batch {batch_id}: {len(stored)} members stored")
     for batch_id, contents in book.batches.items():
         missing = set(contents) - members.get(batch_id, set())
         findings.lost += len(missing)

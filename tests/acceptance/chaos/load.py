@@ -14,7 +14,7 @@ import aiohttp
 from contracts.channels import Channel, Priority
 
 _CLIENTS = 24
-_BATCH_SIZE = 40
+BATCH_SIZE = 40
 _BATCHES_SHARE = 0.35
 _KEYED_SHARE = 0.3
 _SCHEDULED_SHARE = 0.12
@@ -119,7 +119,7 @@ class Load:
                 group.create_task(
                     self._every(_CLIENTS / singles, self._send_single, http, number)
                 )
-            batches = self._rate * _BATCHES_SHARE / _BATCH_SIZE
+            batches = self._rate * _BATCHES_SHARE / BATCH_SIZE
             group.create_task(self._every(1 / batches, self._send_batch, http, 0))
 
     def stop(self) -> None:
@@ -167,7 +167,7 @@ class Load:
         self.book.unanswered.add(wish.content)
 
     async def _send_batch(self, http: aiohttp.ClientSession, gateway: str) -> None:
-        wishes = [self._wish() for _ in range(_BATCH_SIZE)]
+        wishes = [self._wish() for _ in range(BATCH_SIZE)]
         status, body = await self._post(
             http,
             f"{gateway}/api/v1/notifications/batch",

@@ -101,6 +101,10 @@ def lose_a_member(book: Book, _: Records) -> None:
     book.batches["batch"] = ["one"]
 
 
+def store_a_part(_: Book, records: Records) -> None:
+    records.rows["a"] = delivered_row()._replace(batch_id="batch")
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -116,6 +120,7 @@ def lose_a_member(book: Book, _: Records) -> None:
         (move_illegally, "illegal move"),
         (bury_the_living, "on the DLQ"),
         (lose_a_member, "1 members missing"),
+        (store_a_part, "1 members stored"),
     ],
 )
 def test_damage_is_found(damage: Callable[[Book, Records], None], words: str) -> None:
