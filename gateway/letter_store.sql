@@ -66,8 +66,7 @@ RETURNING *
 
 -- count_of_recipient --
 SELECT count(*) AS total FROM notification
- WHERE tenant = $1 AND hashtextextended(recipient, hashtext(tenant)) = hashtextextended($2, hashtext($1))
-   AND recipient = $2
+ WHERE tenant = $1 AND recipient = $2
 
 -- begin_erasure --
 -- Ends at the newest id of this moment: what is accepted later is another wish.
@@ -76,8 +75,7 @@ INSERT INTO operation (tenant, id, kind, state, who, reason, filter, target, tot
 SELECT $1, $3::uuid, 'erase', 'running', $4::text, replace($5::text, $2, '[erased]'), '{}', $2, count(*),
        '00000000-0000-0000-0000-000000000000', $3, now(), now(), now()
   FROM notification
- WHERE tenant = $1 AND hashtextextended(recipient, hashtext(tenant)) = hashtextextended($2, hashtext($1))
-   AND recipient = $2
+ WHERE tenant = $1 AND recipient = $2
 RETURNING *
 
 -- list_operations --

@@ -94,7 +94,7 @@ UPDATE operation
 -- next page. Of the rest, only what names nobody stays.
 WITH chosen AS (
   SELECT id FROM notification
-   WHERE tenant = $1 AND hashtextextended(recipient, hashtext(tenant)) = hashtextextended($2, hashtext($1))
+   WHERE tenant = $1
      AND recipient = $2 AND id <= $4 AND status <> 'processing'
    ORDER BY id LIMIT $5 FOR UPDATE
 ), erased AS (
@@ -138,7 +138,7 @@ SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, co
 -- left_to_erase --
 SELECT EXISTS (
   SELECT FROM notification
-   WHERE tenant = $1 AND hashtextextended(recipient, hashtext(tenant)) = hashtextextended($2, hashtext($1))
+   WHERE tenant = $1
      AND recipient = $2 AND id <= $3)
 
 -- erase_answers --
