@@ -185,6 +185,8 @@ class _Connection:
         await self.client.subscribe(
             subjects.STATUS_ALL, cb=self._on_status, pending_msgs_limit=WAITING_EVENTS
         )
+        # Connected means listening: what is said from now on is heard.
+        await self.client.flush(ANSWER_SECONDS)
 
     async def close(self) -> None:
         """End the connection, whatever state it is in."""
