@@ -102,16 +102,16 @@ def test_every_dependency_is_locked() -> None:
 
 def test_no_file_names_a_package_registry() -> None:
     hosts = [
-        ".".join(parts)
+        "".join(parts)
         for parts in (
-            ("pypi", "org"),
-            ("pythonhosted", "org"),
-            ("npmjs", "org"),
-            ("crates", "io"),
-            ("golang", "org"),
-            ("maven", "org"),
-            ("debian", "org"),
-            ("docker", "io"),
+            ("py", "pi.org"),
+            ("python", "hosted.org"),
+            ("npm", "js.org"),
+            ("crates", ".io"),
+            ("golang", ".org"),
+            ("maven", ".org"),
+            ("debian", ".org"),
+            ("docker", ".io"),
         )
     ]
     for path in files():
