@@ -19,6 +19,18 @@ RATE_AT_MOST_PER_SECOND = 1000.0
 IDS_AT_MOST = 1000
 REASON_AT_MOST_CHARACTERS = 500
 
+#: Which dead letters (``d``) a filter picks, as SQL over $2 to $8: ids, channel, priority,
+#: class, reason, since, before; NULL picks all. What is shown and counted at the gateway is
+#: what the scheduler acts on, so both use this.
+PICKED_LETTERS = """\
+($2::uuid[] IS NULL OR d.id = ANY ($2) OR d.notification_id = ANY ($2))
+   AND ($3::text IS NULL OR d.channel = $3)
+   AND ($4::text IS NULL OR d.priority = $4)
+   AND ($5::text IS NULL OR d.failure_class = $5)
+   AND ($6::text IS NULL OR d.reason = $6)
+   AND ($7::timestamptz IS NULL OR d.created_at >= $7)
+   AND ($8::timestamptz IS NULL OR d.created_at < $8)"""
+
 #: What stands where a recipient or a content was.
 ERASED = "[erased]"
 REDACTED = "[redacted]"

@@ -4,13 +4,7 @@ SELECT id, notification_id, channel, priority, attempts, failure_class, reason, 
        coalesce(resolution, 'open') AS state, resolved_at, resolved_by, resolved_why, operation_id
   FROM dead_letter d
  WHERE d.tenant = $1
-   AND ($2::uuid[] IS NULL OR d.id = ANY ($2) OR d.notification_id = ANY ($2))
-   AND ($3::text IS NULL OR d.channel = $3)
-   AND ($4::text IS NULL OR d.priority = $4)
-   AND ($5::text IS NULL OR d.failure_class = $5)
-   AND ($6::text IS NULL OR d.reason = $6)
-   AND ($7::timestamptz IS NULL OR d.created_at >= $7)
-   AND ($8::timestamptz IS NULL OR d.created_at < $8)
+   AND :picked_letters
    AND d.id < $9
    AND ($11::text IS NULL OR ($11 = 'open' AND d.resolution IS NULL) OR d.resolution = $11)
  ORDER BY d.id DESC LIMIT $10
@@ -20,13 +14,7 @@ SELECT id, notification_id, channel, priority, attempts, failure_class, reason, 
 SELECT channel, failure_class, reason, count(*) AS count, min(created_at) AS first, max(created_at) AS last
   FROM dead_letter d
  WHERE d.tenant = $1 AND d.resolution IS NULL
-   AND ($2::uuid[] IS NULL OR d.id = ANY ($2) OR d.notification_id = ANY ($2))
-   AND ($3::text IS NULL OR d.channel = $3)
-   AND ($4::text IS NULL OR d.priority = $4)
-   AND ($5::text IS NULL OR d.failure_class = $5)
-   AND ($6::text IS NULL OR d.reason = $6)
-   AND ($7::timestamptz IS NULL OR d.created_at >= $7)
-   AND ($8::timestamptz IS NULL OR d.created_at < $8)
+   AND :picked_letters
  GROUP BY channel, failure_class, reason
  ORDER BY count(*) DESC, channel, failure_class, reason LIMIT $9
 
@@ -38,13 +26,7 @@ SELECT count(*) AS total,
        count(*) FILTER (WHERE n.redacted_at IS NULL AND n.expires_at <= now()) AS expired
   FROM dead_letter d LEFT JOIN notification n ON n.id = d.notification_id AND n.tenant = $1
  WHERE d.tenant = $1 AND d.resolution IS NULL
-   AND ($2::uuid[] IS NULL OR d.id = ANY ($2) OR d.notification_id = ANY ($2))
-   AND ($3::text IS NULL OR d.channel = $3)
-   AND ($4::text IS NULL OR d.priority = $4)
-   AND ($5::text IS NULL OR d.failure_class = $5)
-   AND ($6::text IS NULL OR d.reason = $6)
-   AND ($7::timestamptz IS NULL OR d.created_at >= $7)
-   AND ($8::timestamptz IS NULL OR d.created_at < $8)
+   AND :picked_letters
 
 -- begin_letters --
 -- Ends at the newest letter of this moment, so what fails again is not replayed again by the same
@@ -55,13 +37,7 @@ SELECT $1, $9::uuid, $10::text, 'running', $11::text, $12::text, $13::jsonb, $14
        coalesce(max(d.id::text)::uuid, '00000000-0000-0000-0000-000000000000'), now(), now(), now()
   FROM dead_letter d
  WHERE d.tenant = $1 AND d.resolution IS NULL
-   AND ($2::uuid[] IS NULL OR d.id = ANY ($2) OR d.notification_id = ANY ($2))
-   AND ($3::text IS NULL OR d.channel = $3)
-   AND ($4::text IS NULL OR d.priority = $4)
-   AND ($5::text IS NULL OR d.failure_class = $5)
-   AND ($6::text IS NULL OR d.reason = $6)
-   AND ($7::timestamptz IS NULL OR d.created_at >= $7)
-   AND ($8::timestamptz IS NULL OR d.created_at < $8)
+   AND :picked_letters
 RETURNING *
 
 -- count_of_recipient --

@@ -14,13 +14,7 @@ SELECT extract(epoch FROM min(ready_at) - clock_timestamp())::float8
 WITH letter AS (
   SELECT d.id, d.notification_id, d.sequence FROM dead_letter d
    WHERE d.tenant = $1 AND d.resolution IS NULL
-     AND ($2::uuid[] IS NULL OR d.id = ANY ($2) OR d.notification_id = ANY ($2))
-     AND ($3::text IS NULL OR d.channel = $3)
-     AND ($4::text IS NULL OR d.priority = $4)
-     AND ($5::text IS NULL OR d.failure_class = $5)
-     AND ($6::text IS NULL OR d.reason = $6)
-     AND ($7::timestamptz IS NULL OR d.created_at >= $7)
-     AND ($8::timestamptz IS NULL OR d.created_at < $8)
+     AND :picked_letters
      AND d.id > $9 AND d.id <= $10
    ORDER BY d.id LIMIT $11 FOR UPDATE
 ), replayed AS (
@@ -59,13 +53,7 @@ UPDATE dead_letter
  WHERE id = ANY (ARRAY(
   SELECT d.id FROM dead_letter d
    WHERE d.tenant = $1 AND d.resolution IS NULL
-     AND ($2::uuid[] IS NULL OR d.id = ANY ($2) OR d.notification_id = ANY ($2))
-     AND ($3::text IS NULL OR d.channel = $3)
-     AND ($4::text IS NULL OR d.priority = $4)
-     AND ($5::text IS NULL OR d.failure_class = $5)
-     AND ($6::text IS NULL OR d.reason = $6)
-     AND ($7::timestamptz IS NULL OR d.created_at >= $7)
-     AND ($8::timestamptz IS NULL OR d.created_at < $8)
+     AND :picked_letters
      AND d.id > $9 AND d.id <= $10
    ORDER BY d.id LIMIT $11 FOR UPDATE))
 RETURNING id

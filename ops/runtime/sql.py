@@ -1,7 +1,8 @@
 """Named SQL beside the Python that runs it.
 
 A file holds blocks that begin with ``-- name --``. The words ``:claimable``,
-``:cancellable`` and ``:final`` stand for the lists the lifecycle gives them.
+``:cancellable`` and ``:final`` stand for the lists the lifecycle gives them, and
+``:picked_letters`` for the filter that operations on dead letters share.
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from contracts import lifecycle
 from contracts.lifecycle import Status
+from contracts.operations import PICKED_LETTERS
 from ops.runtime.errors import StatementMissing
 
 _NAME = re.compile(r"^-- (\w+) --$", re.MULTILINE)
@@ -19,10 +21,11 @@ def _sql_list(statuses: Iterable[Status]) -> str:
     return "(" + ", ".join(f"'{status}'" for status in sorted(statuses)) + ")"
 
 
-_LISTS = {
+_WORDS = {
     ":claimable": _sql_list(lifecycle.CLAIMABLE),
     ":cancellable": _sql_list(lifecycle.CANCELLABLE),
     ":final": _sql_list(lifecycle.FINAL),
+    ":picked_letters": PICKED_LETTERS,
 }
 
 
@@ -33,7 +36,7 @@ class Statements:
         parts = _NAME.split(path.read_text())[1:]
         self._path = path
         self._statements = {
-            name: _fill_lists(text)
+            name: _fill_words(text)
             for name, text in zip(parts[::2], parts[1::2], strict=True)
         }
 
@@ -48,7 +51,7 @@ class Statements:
         return frozenset(self._statements)
 
 
-def _fill_lists(text: str) -> str:
-    for word, statuses in _LISTS.items():
-        text = text.replace(word, statuses)
+def _fill_words(text: str) -> str:
+    for word, meaning in _WORDS.items():
+        text = text.replace(word, meaning)
     return text.strip()
