@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from contracts import subjects
 from contracts.mesh import ServiceState
 from ops.runtime.bus import Bus
+from ops.runtime.tasks import first_of
 
 log = structlog.stdlib.get_logger()
 
@@ -49,21 +50,15 @@ class Throughput:
 
     async def listen(self, bus: Bus, stopping: asyncio.Event) -> None:
         """Listen until told to stop."""
-        connected = asyncio.create_task(bus.connected.wait(), name="bus.wait")
-        stopped = asyncio.create_task(stopping.wait(), name="stop.wait")
+        await first_of(bus.connected, stopping)
+        if stopping.is_set():
+            return
         try:
-            await asyncio.wait(
-                {connected, stopped}, return_when=asyncio.FIRST_COMPLETED
-            )
-            if stopping.is_set():
-                return
             await bus.nc.subscribe(subjects.MESH_STATE_ALL, cb=self._hear)
-            await stopped
         except nats.errors.Error as error:
             log.warning("throughput.not_heard", error=repr(error))
-        finally:
-            connected.cancel()
-            stopped.cancel()
+            return
+        await stopping.wait()
 
     async def _hear(self, message: Msg) -> None:
         try:

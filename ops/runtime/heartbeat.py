@@ -21,6 +21,7 @@ from contracts.mesh import (
 )
 from ops.runtime.bus import Bus
 from ops.runtime.readiness import Readiness
+from ops.runtime.tasks import first_of, wait_for_stop
 from ops.runtime.version import version
 
 log = structlog.stdlib.get_logger()
@@ -95,10 +96,7 @@ class Heartbeat:
         registration = await self._register(stopping)
         while not stopping.is_set():
             await self._publish()
-            try:
-                await asyncio.wait_for(stopping.wait(), PERIOD_SECONDS)
-            except TimeoutError:
-                continue
+            await wait_for_stop(stopping, PERIOD_SECONDS)
         self.draining = True
         await self._publish()
         if registration is not None:
@@ -111,11 +109,7 @@ class Heartbeat:
     async def _register(
         self, stopping: asyncio.Event
     ) -> nats.micro.service.Service | None:
-        connected = asyncio.create_task(self._bus.connected.wait(), name="bus.wait")
-        stopped = asyncio.create_task(stopping.wait(), name="stop.wait")
-        await asyncio.wait({connected, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        connected.cancel()
-        stopped.cancel()
+        await first_of(self._bus.connected, stopping)
         if stopping.is_set():
             return None
         registration = await nats.micro.add_service(
