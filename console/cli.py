@@ -174,10 +174,19 @@ def _run(app: ConsoleApp) -> None:
 
 
 _json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON, one document a line."
+    "--json",
+    "as_json",
+    envvar="TOCSIN_CONSOLE_JSON",
+    show_envvar=True,
+    is_flag=True,
+    help="Print JSON, one document a line.",
 )
 _watch_option = click.option(
-    "--watch", is_flag=True, help="Print again every second until stopped."
+    "--watch",
+    envvar="TOCSIN_CONSOLE_WATCH",
+    show_envvar=True,
+    is_flag=True,
+    help="Print again every second until stopped.",
 )
 
 

@@ -41,7 +41,14 @@ from ops.embedded.errors import EmbeddedError
     show_envvar=True,
     help="What to measure; may be given several times.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--json",
+    "as_json",
+    envvar="TOCSIN_BENCH_JSON",
+    show_envvar=True,
+    is_flag=True,
+    help="Print one JSON document.",
+)
 def main(seconds: float, drain: int, parts: tuple[str, ...], as_json: bool) -> None:
     """Measure this machine: real NATS, Postgres and Valkey, real services, one process each.
 
