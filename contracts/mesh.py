@@ -46,6 +46,31 @@ class ProviderReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     shares: dict[Channel, float] = {}  #: of each channel's traffic it gets, 0 to 1
 
 
+class JobOutcome(StrEnum):
+    """How one run of a job ended."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class JobReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the scheduler's jobs, told by the process that holds it."""
+
+    name: str
+    period_seconds: float
+    next_at: UtcTime | None = None
+    started_at: UtcTime | None = None  #: of the last run
+    duration_seconds: float = 0.0
+    outcome: JobOutcome | None = None  #: None before the first run
+    scanned: int = 0
+    repaired: int = 0
+    why: dict[str, int] = {}  #: repairs by their reason
+    error: str = ""  #: what a failed run ran into
+    strip: str = (
+        ""  #: the last runs, oldest first: "." finished, "+" repaired, "!" failed
+    )
+
+
 class ServiceState(
     msgspec.Struct, frozen=True, kw_only=True, tag="service.state.v1", tag_field="type"
 ):
@@ -66,4 +91,5 @@ class ServiceState(
     tokens_per_second: dict[Channel, float] = {}
     """What this process took of each limit lately."""
     providers: list[ProviderReading] = []
+    jobs: list[JobReading] = []
     gauges: dict[str, float] = {}  #: further numbers, named with their unit

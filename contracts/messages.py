@@ -77,7 +77,19 @@ class DeadLettered(Message, frozen=True, tag="dead_letter.v1"):
     provider: str | None = None
 
 
-AnyMessage = NotificationQueued | StatusChanged | DeadLettered
+class OperatorActed(Message, frozen=True, tag="operator.acted.v1"):
+    """An operator changed something, and it is done."""
+
+    id: UUID  #: of the entry in the audit
+    action: str  #: dotted, as in ``lane.paused``
+    target: str  #: a lane, a provider, a channel, or an id
+    who: str
+    reason: str
+    at: UtcTime
+    tenant: str
+
+
+AnyMessage = NotificationQueued | StatusChanged | DeadLettered | OperatorActed
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)

@@ -9,6 +9,7 @@ NOTIFY_ALL = "notify.>"
 STATUS_ALL = "status.>"
 DLQ_ALL = "dlq.>"
 MESH_STATE_ALL = "mesh.state.>"
+MESH_ACTION_ALL = "mesh.action.>"
 
 #: Requests for notifications, answered by a gateway. The tenant is that of the key in the
 #: request, or the one the subject names.
@@ -73,6 +74,11 @@ def dead_letter(lane: Lane) -> str:
 def mesh_state(service: str, instance: str) -> str:
     """Carry the state of one running service, once a second."""
     return f"mesh.state.{service}.{instance}"
+
+
+def mesh_action(action: str) -> str:
+    """Carry what operators did, once it is done."""
+    return f"mesh.action.{action}"
 
 
 def bucket_value(bucket: str, key: str) -> str:

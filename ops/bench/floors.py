@@ -8,6 +8,7 @@ from uuid import UUID
 
 import aiohttp
 import hypercorn.asyncio
+import msgspec
 import nats.errors
 from hypercorn.config import Config
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -70,7 +71,12 @@ async def fetch_claim_settle(
             fetched = await pull.fetch(group_size, timeout=2)
         except nats.errors.TimeoutError:
             break
-        ids = [UUID(messages.decode(m.data).notification_id.hex) for m in fetched]
+        ids = [
+            msgspec.json.decode(
+                m.data, type=messages.NotificationQueued
+            ).notification_id
+            for m in fetched
+        ]
         claimed = await ledger.fetch(SQL.claim, ids)
         await ledger.fetch(
             SQL.settle,
