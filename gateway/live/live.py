@@ -78,7 +78,7 @@ class Live:
                 _ask_for_an_upgrade,
                 Permission.READ,
             ),
-            *EventRoutes(self._store, self._stream).routes(),
+            *EventRoutes(self._store, self._open_stream).routes(),
         ]
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -168,6 +168,16 @@ class Live:
         finally:
             del self._sockets[socket]
             self.metrics.closed(Transport.WEBSOCKET)
+
+    def _open_stream(
+        self,
+        call: Call,
+        cursor: Cursor,
+        ids: Sequence[UUID],
+        after: dict[UUID, int] | None,
+    ) -> AsyncGenerator[bytes, None]:
+        self._check_room()
+        return self._stream(call, cursor, ids, after)
 
     async def _stream(
         self,

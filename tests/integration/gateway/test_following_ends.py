@@ -10,7 +10,12 @@ from contracts.settings import MeshSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from tests.integration.gateway.following import SOCKET, Mesh, following
-from tests.integration.gateway.gateways import RunningGateway, running_gateway
+from tests.integration.gateway.gateways import (
+    NOTIFICATIONS,
+    RunningGateway,
+    problem_of,
+    running_gateway,
+)
 from tests.servers import Nats
 from tests.waiting import until
 
@@ -127,9 +132,13 @@ async def test_so_many_clients_and_subscriptions_and_no_more(
         ) as gateway,
         following(gateway) as follower,
     ):
-        await follower.follow((await gateway.create())["id"])
+        followed = (await gateway.create())["id"]
+        await follower.follow(followed)
         await follower.subscribe(status="failed")
         assert "may follow 1" in (await follower.frame())["error"]
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await gateway.http.ws_connect(SOCKET)
         assert refusal.value.status == 503
+        refused = await gateway.get(f"{NOTIFICATIONS}/{followed}/events")
+        assert refused.status == 503
+        assert (await problem_of(refused))["type"] == "/probs/overloaded"
