@@ -61,7 +61,7 @@ class Session:
         )
         self._ready = False
         try:
-            await first_of(
+            await first_done(
                 self._live(stack, supervisor),
                 supervisor.failure(),
                 self.stopping.wait(),
@@ -91,7 +91,7 @@ class Session:
         try:
             if running := supervisor.running:
                 self.say(f"stopping {', '.join(child.name for child in running)}")
-            await first_of(supervisor.drain(), self.forced.wait())
+            await first_done(supervisor.drain(), self.forced.wait())
         finally:
             await supervisor.kill()
 
@@ -139,7 +139,7 @@ class Session:
             return False
 
 
-async def first_of(*works: Coroutine[None, None, object]) -> None:
+async def first_done(*works: Coroutine[None, None, object]) -> None:
     """Await whichever ends first, raise its error if it has one, and cancel the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
