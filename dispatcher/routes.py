@@ -57,7 +57,7 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
         found = {channel: route.providers for channel, route in self.channels.items()}
         rest = [channel for channel in Channel if channel not in found]
         if rest:
-            carried = discovery.find(self.kind(default)).channels
+            carried = self.carried(default)
             found |= {c: (Leg(name=default),) for c in rest if c in carried}
         return found
 
@@ -65,6 +65,14 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a provider is, by the name of its entry point."""
         entry = self.providers.get(name)
         return (entry and entry.kind) or name
+
+    def carried(self, name: str) -> frozenset[Channel]:
+        """Return the channels that a provider carries, as it is set up.
+
+        Raises ``DispatcherError`` when there is no such provider, or its settings are wrong.
+        """
+        kind = discovery.find(self.kind(name))
+        return discovery.settings_of(kind, self.prefix(name)).carried(kind.channels)
 
     def rate(self, name: str) -> float:
         """Return what a provider may get per second; 0 is unlimited."""
@@ -132,9 +140,8 @@ def _convert(table: object, kind: type[_T], key: str) -> _T:
 def _check(routes: Routes, name: str, channel: Channel | None, key: str) -> None:
     """Raise ``RoutesInvalid`` unless the provider could be opened and carries the channel."""
     try:
-        kind = discovery.find(routes.kind(name))
-        discovery.settings_of(kind, routes.prefix(name))
+        carried = routes.carried(name)
     except DispatcherError as error:
         raise RoutesInvalid(f"{key}: {error}") from error
-    if channel is not None and channel not in kind.channels:
+    if channel is not None and channel not in carried:
         raise RoutesInvalid(f"{key}: '{name}' does not carry {channel}")

@@ -97,6 +97,10 @@ class AppriseSettings(ProviderSettings):
             )
         return self
 
+    def carried(self, channels: frozenset[Channel]) -> frozenset[Channel]:
+        """Return the channels that have a URL."""
+        return channels & self.urls.keys()
+
     @property
     def urls(self) -> Mapping[Channel, str]:
         """Return the channels that are served, and how."""

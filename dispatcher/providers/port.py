@@ -59,6 +59,10 @@ class ProviderSettings(BaseSettings):
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     """After this an attempt counts as failed."""
 
+    def carried(self, channels: frozenset[Channel]) -> frozenset[Channel]:
+        """Return which of its kind's ``channels`` a provider with these settings carries."""
+        return channels
+
 
 class Provider(Protocol):
     """One way out.

@@ -144,3 +144,15 @@ def test_a_default_that_nothing_needs_may_be_unset(path: Path) -> None:
     )
 
     assert load(path, text, default="webhook").legs("webhook").keys() == set(Channel)
+
+
+def test_a_channel_that_apprise_has_no_url_for_is_refused_when_it_is_routed_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOCSIN_APPRISE_SMS_URL", "json://127.0.0.1/{recipient}")
+    text = '[channels.{}]\nproviders = [{{ name = "apprise" }}]\n'
+
+    assert load(path, text.format("sms")).legs("noop")[Channel.SMS]
+    assert set(load(path, "").legs("apprise")) == {Channel.SMS}
+    with pytest.raises(RoutesInvalid, match="'apprise' does not carry email"):
+        load(path, text.format("email"))
