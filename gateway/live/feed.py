@@ -8,6 +8,7 @@ client that are not public (nats-py 2.16, which the project pins).
 
 import asyncio
 from typing import Protocol
+from uuid import UUID
 
 import msgspec
 import nats.errors
@@ -25,6 +26,7 @@ from ops.runtime.bus import Bus
 log = structlog.stdlib.get_logger()
 
 _FLUSH_SECONDS = 2
+_REMEMBERED_AT_MOST = 20_000
 
 
 class Listener(Protocol):
@@ -36,16 +38,25 @@ class Listener(Protocol):
 
 
 class Topic(Subscription):
-    """One subject, and those who listen to it."""
+    """One subject, and those who listen to it.
+
+    With a ``memory`` each change is told once, however often it comes.
+    """
 
     def __init__(
-        self, feed: "Feed", number: int, subject: str, metrics: LiveMetrics
+        self,
+        feed: "Feed",
+        number: int,
+        subject: str,
+        metrics: LiveMetrics,
+        memory: "Memory | None" = None,
     ) -> None:
         super().__init__(feed.client, number, subject)
         # The client hands each message to this "queue" as soon as it has read it.
         self._pending_queue = self  # type: ignore[assignment]
         self._pending_bytes_limit = 0
         self._metrics = metrics
+        self.memory = memory
         self.listeners: list[Listener] = []
 
     def put_nowait(self, message: Msg) -> None:
@@ -53,17 +64,38 @@ class Topic(Subscription):
         self._pending_size = 0
         try:
             change = messages.decode(message.data)
-            if isinstance(change, StatusChanged):
+            if isinstance(change, StatusChanged) and self._is_new(change):
                 self._tell(News.of(change))
         except msgspec.MsgspecError:
             log.warning("status_event.unreadable", subject=message.subject)
         except Exception:
             log.exception("status_event.failed")
 
+    def _is_new(self, change: StatusChanged) -> bool:
+        return self.memory is None or self.memory.adds(
+            change.notification_id, change.sequence
+        )
+
     def _tell(self, news: News) -> None:
         self._metrics.heard()
         for listener in tuple(self.listeners):
             listener.hear(self.subject, news)
+
+
+class Memory:
+    """The changes that were told lately."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[UUID, int], None] = {}
+
+    def adds(self, id_: UUID, sequence: int) -> bool:
+        """Remember a change; False when it was told already."""
+        if (id_, sequence) in self._told:
+            return False
+        if len(self._told) >= _REMEMBERED_AT_MOST:
+            del self._told[next(iter(self._told))]
+        self._told[id_, sequence] = None
+        return True
 
 
 class Feed:
@@ -76,6 +108,7 @@ class Feed:
         self._topics: dict[str, Topic] = {}
         self._unsent: list[bytes] = []
         self._changed = asyncio.Event()
+        self.has_kinds = asyncio.Event()  #: somebody listens, or did, to many at once
 
     @property
     def subjects(self) -> int:
@@ -88,6 +121,17 @@ class Feed:
         if topic is None:
             topic = self._topics[subject] = self._open(subject)
         topic.listeners.append(listener)
+
+    def listen_to_kind(self, subject: str, listener: Listener) -> None:
+        """Add a listener to many notifications, who is told each change once."""
+        self.listen(subject, listener)
+        topic = self._topics[subject]
+        topic.memory = topic.memory or Memory()
+        self.has_kinds.set()
+
+    def kinds(self) -> list[Topic]:
+        """Return the subjects of many notifications."""
+        return [topic for topic in self._topics.values() if topic.memory is not None]
 
     def leave(self, subject: str, listener: Listener) -> None:
         """Remove a listener; the subject goes with the last one."""

@@ -21,6 +21,7 @@ from contracts.problems import ProblemType
 from gateway.auth import Authenticate
 from gateway.door import CORRELATION_HEADER, Door, open_call, response_headers
 from gateway.errors import Refusal
+from gateway.live.backfill import Backfill
 from gateway.live.events import Cursor, EventRoutes, EventStream
 from gateway.live.feed import Feed
 from gateway.live.metrics import LiveMetrics, Transport
@@ -61,6 +62,7 @@ class Live:
         self._authenticate = authenticate
         self.metrics = LiveMetrics(registry)
         self._feed = Feed(bus, self.metrics)
+        self._backfill = Backfill(bus, self._feed)
         self._readings = Readings(store, self._feed)
         self._sockets: dict[WebSocket, Call] = {}
         self._streams: set[EventStream] = set()
@@ -86,6 +88,7 @@ class Live:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._drain(stopping), name="live.drain")
             tasks.create_task(self._feed.run(), name="live.feed")
+            tasks.create_task(self._backfill.run(), name="live.backfill")
             tasks.create_task(self._readings.run(), name="live.readings")
             tasks.create_task(self._keep(), name="live.keep")
 

@@ -91,7 +91,7 @@ class Watches:
         subject = subjects.status_of_kind(self._tenant, *wanted)
         if subject not in self._filters:
             self._filters[subject] = wanted
-            self._feed.listen(subject, self)
+            self._feed.listen_to_kind(subject, self)
             self._metrics.followed(1)
 
     def unfollow_all(self, wanted: Filter) -> None:

@@ -1,8 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -13,6 +11,7 @@ from contracts.tables import Batch
 from ops.runtime import ledger as ledgers
 from ops.runtime.ledger import Ledger, open_ledger
 from tests.integration.conftest import mesh_settings
+from tests.relay import relay
 from tests.rows import insert, notification
 from tests.servers import Source, Stack
 from tests.waiting import until
@@ -141,54 +140,20 @@ CRASH_NOTICE = (
 )
 
 
-@asynccontextmanager
-async def relay(dsn: str) -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
-    """Yield an address that leads to the server, and the connections made over it."""
-    address = urlsplit(dsn)
-    clients: list[asyncio.StreamWriter] = []
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await source.read(65536):
-                sink.write(data)
-        sink.close()
-
-    async def accept(
-        from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
-    ) -> None:
-        clients.append(to_client)
-        from_server, to_server = await asyncio.open_connection(
-            address.hostname, address.port
-        )
-        for ends in ((from_client, to_server), (from_server, to_client)):
-            tasks.add(asyncio.create_task(copy(*ends)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    user = address.netloc.rpartition("@")[0]
-    try:
-        yield address._replace(netloc=f"{user}@127.0.0.1:{port}").geturl(), clients
-    finally:
-        server.close()
-        for client in clients:
-            client.close()
-        await asyncio.gather(*tasks)
-
-
 async def test_a_connection_that_has_notice_of_its_end_counts_as_away(
     settings: MeshSettings,
 ) -> None:
     async with (
-        relay(str(settings.postgres_dsn)) as (dsn, clients),
+        relay(str(settings.postgres_dsn)) as wire,
         open_ledger(
             MeshSettings.model_validate(
-                settings.model_dump() | {"postgres_dsn": dsn, "postgres_pool_size": 1}
+                settings.model_dump()
+                | {"postgres_dsn": wire.url, "postgres_pool_size": 1}
             )
         ) as ledger,
     ):
         await ledger.check()
-        [client] = clients
+        [client] = wire.clients
         client.write(b"E" + (len(CRASH_NOTICE) + 4).to_bytes(4, "big") + CRASH_NOTICE)
 
         await client.drain()

@@ -1,11 +1,15 @@
 """How following ends, and what it survives: gateways of the tests' own."""
 
 import asyncio
+from collections.abc import Iterator
+from itertools import count, islice
 
 import aiohttp
+import msgspec
 import pytest
 
 from contracts.lifecycle import Status
+from contracts.messages import StatusChanged
 from contracts.settings import MeshSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
@@ -16,6 +20,7 @@ from tests.integration.gateway.gateways import (
     problem_of,
     running_gateway,
 )
+from tests.relay import relay
 from tests.servers import Nats
 from tests.waiting import until
 
@@ -23,6 +28,12 @@ from tests.waiting import until
 @pytest.fixture
 def mesh(ledger: Ledger, bus: Bus) -> Mesh:
     return Mesh(ledger, bus)
+
+
+def without_end(change: StatusChanged) -> Iterator[StatusChanged]:
+    """Yield changes of one notification, one after another."""
+    for sequence in count(change.sequence):
+        yield msgspec.structs.replace(change, sequence=sequence)
 
 
 async def test_what_happened_while_the_bus_was_away_is_told_when_it_is_back(
@@ -50,6 +61,34 @@ async def test_what_happened_while_the_bus_was_away_is_told_when_it_is_back(
         assert await follower.is_quiet()
 
 
+async def test_a_filter_is_told_what_the_bus_brought_while_this_gateway_was_cut_off(
+    settings: MeshSettings, mesh: Mesh
+) -> None:
+    async with (
+        relay(str(settings.nats_url)) as wire,
+        running_gateway(settings, nats_url=wire.url) as gateway,
+        following(gateway) as follower,
+    ):
+        created = await gateway.create()
+        await follower.subscribe(channel="sms", status="processing")
+        await follower.subscribe(status="retrying")
+        assert await follower.is_quiet()
+        await mesh.move(created["id"], Status.PROCESSING)
+        assert await follower.statuses(1) == ["processing"]
+
+        wire.cut()
+        await until(lambda: not gateway.service.bus.connected.is_set())
+        await mesh.move(created["id"], Status.RETRYING, Status.PROCESSING)
+        await wire.mend()
+        await until(lambda: gateway.service.bus.connected.is_set())
+
+        told = [(f["status"], f["sequence"]) for f in await follower.frames(2)]
+        assert sorted(told) == [("processing", 5), ("retrying", 4)]
+        await mesh.move(created["id"], Status.RETRYING)
+        assert (await follower.frame())["sequence"] == 6
+        assert await follower.is_quiet()
+
+
 async def test_a_client_that_does_not_read_is_sent_away(
     settings: MeshSettings, mesh: Mesh
 ) -> None:
@@ -61,7 +100,7 @@ async def test_a_client_that_does_not_read_is_sent_away(
                 await client.follow(created["id"])
             change = await mesh.commit(created["id"], Status.PROCESSING)
             other = await gateway.create()
-            noise = await mesh.commit(other["id"], Status.PROCESSING)
+            noises = without_end(await mesh.commit(other["id"], Status.PROCESSING))
             await mesh.tell(change)
             assert await quick.statuses(1) == ["processing"]
 
@@ -73,7 +112,7 @@ async def test_a_client_that_does_not_read_is_sent_away(
             slow_clients = "tocsin_live_slow_clients_total"
 
             async def pushed_out() -> bool:
-                await mesh.tell(*[noise] * 500)
+                await mesh.tell(*islice(noises, 500))
                 return gateway.metric(slow_clients, transport="websocket") == 1
 
             await until(pushed_out, 20)
@@ -90,10 +129,11 @@ async def test_a_client_that_never_reads_again_is_cut_off(
         async with following(gateway) as slow:
             await slow.subscribe(status="processing")
             await slow.follow(created["id"])
-            noise = await mesh.commit((await gateway.create())["id"], Status.PROCESSING)
+            other = await gateway.create()
+            noises = without_end(await mesh.commit(other["id"], Status.PROCESSING))
 
             async def pushed_out() -> bool:
-                await mesh.tell(*[noise] * 500)
+                await mesh.tell(*islice(noises, 500))
                 return gateway.metric("tocsin_live_clients", transport="websocket") == 0
 
             await until(pushed_out, 20)

@@ -1,9 +1,7 @@
-import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from urllib.parse import urlsplit
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -15,6 +13,7 @@ from scheduler.jobs import JobName
 from scheduler.locks import Locks
 from scheduler.metrics import Metrics
 from tests.integration.scheduler.running import running
+from tests.relay import relay
 from tests.waiting import until
 
 MakeLocks = Callable[[], Locks]
@@ -140,49 +139,11 @@ async def test_a_job_runs_in_one_scheduler_and_goes_on_in_the_other_when_its_loc
             assert steps["one"] <= seen + 1
 
 
-class Wire:
-    """A connection to the ledger that can go silent, as when a cable is cut."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
-
-    async def carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        while data := await reader.read(65536):
-            await self.open.wait()
-            writer.write(data)
-        writer.close()
-
-
-@asynccontextmanager
-async def wired(dsn: str) -> AsyncIterator[tuple[Wire, str]]:
-    """Lead to the ledger over a wire of the test's own."""
-    address = urlsplit(dsn)
-    wire = Wire()
-    ends: list[asyncio.Task[None]] = []
-
-    async def connect(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        there, back = await asyncio.open_connection(address.hostname, address.port)
-        ends.append(asyncio.create_task(wire.carry(reader, back)))
-        ends.append(asyncio.create_task(wire.carry(there, writer)))
-
-    async with await asyncio.start_server(connect, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        host = address.netloc.rpartition("@")[0] + f"@127.0.0.1:{port}"
-        yield wire, address._replace(netloc=host).geturl()
-        wire.open.set()
-    await asyncio.gather(*ends, return_exceptions=True)
-
-
 async def test_a_holder_that_hears_nothing_from_the_ledger_gives_its_jobs_up(dsn: str):
     registry = CollectorRegistry()
     series = "tocsin_scheduler_job_held", {"job": "release"}
-    async with wired(dsn) as (wire, address):
-        locks = Locks(address, Metrics(registry).job_held)
+    async with relay(dsn) as wire:
+        locks = Locks(wire.url, Metrics(registry).job_held)
         assert await locks.hold(JobName.RELEASE)
         assert registry.get_sample_value(*series) == 1
 

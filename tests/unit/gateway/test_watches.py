@@ -156,6 +156,8 @@ class Feed:
     def listen(self, subject: str, listener: Listener) -> None:
         self.listeners.append((subject, listener))
 
+    listen_to_kind = listen
+
     def leave(self, subject: str, listener: Listener) -> None:
         self.listeners.remove((subject, listener))
 
