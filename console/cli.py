@@ -24,9 +24,9 @@ from console.source import Source
 from console.source.bus import BusSource
 from console.source.recorded import (
     RecordedSource,
+    Recording,
     RecordingBroken,
     RecordingSource,
-    read_recording,
 )
 from console.themes import THEMES
 
@@ -160,10 +160,10 @@ def _watch(target: Target, record: Path | None, look: dict[str, Any]) -> None:
 
 def _replay(path: Path, speed: float, look: dict[str, Any]) -> None:
     try:
-        moments = read_recording(path)
+        recording = Recording(path)
     except (OSError, RecordingBroken) as error:
         _end(f"cannot replay: {error}", code=2)
-    source = RecordedSource(moments, speed=speed)
+    source = RecordedSource(recording, speed=speed)
     place = Place(name=path.name, replayed=True)
     _run(ConsoleApp(source, place, clock=source.clock, **look))
 

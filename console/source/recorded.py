@@ -64,6 +64,38 @@ class RecordingSource:
             self.failure = error.strerror or type(error).__name__
 
 
+class Recording:
+    """A file of moments, read anew each time: an hour of a busy mesh is a gigabyte."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it through once; raises RecordingBroken with the line that cannot be read."""
+        self._path = path
+        self._length = 0
+        self.first_at = 0.0
+        self.last_at = 0.0
+        for moment in self:
+            self.first_at = moment.at if not self._length else self.first_at
+            self.last_at = moment.at
+            self._length += 1
+
+    def __len__(self) -> int:
+        """Return how many moments it has."""
+        return self._length
+
+    def __iter__(self) -> Iterator[Moment]:
+        """Yield the moments in the order they came."""
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield _decoder.decode(line)
+                except msgspec.MsgspecError as error:
+                    if not line.endswith(b"\n"):
+                        return  # cut short when its console was killed
+                    raise RecordingBroken(
+                        f"{self._path}, line {number}: {error}"
+                    ) from None
+
+
 class RecordedSource:
     """Tells a recording again, in its own time.
 
@@ -73,12 +105,12 @@ class RecordedSource:
 
     def __init__(
         self,
-        moments: list[Moment],
+        recording: Recording,
         *,
         speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._moments = moments
+        self._recording = recording
         self._speed = speed
         self._real = clock
         self._started_at: float | None = None
@@ -86,9 +118,7 @@ class RecordedSource:
 
     def clock(self) -> float:
         """Return the time in the recording, in POSIX seconds."""
-        if not self._moments:
-            return 0.0
-        first, last = self._moments[0].at, self._moments[-1].at
+        first, last = self._recording.first_at, self._recording.last_at
         if self._telling_at is not None:
             return self._telling_at
         if self._started_at is None:
@@ -101,7 +131,7 @@ class RecordedSource:
     async def run(self, sink: Sink) -> None:
         """Tell everything, say that it ended, and stay."""
         self._started_at = self._real()
-        for moment in self._moments:
+        for moment in self._recording:
             wait = (moment.at - self.clock()) / self._speed
             if wait > 0:
                 await asyncio.sleep(wait)
@@ -110,19 +140,3 @@ class RecordedSource:
             self._telling_at = None
         sink(LinkChanged(condition=LinkCondition.ENDED, reason="the recording ended"))
         await asyncio.Event().wait()
-
-
-def read_recording(path: Path) -> list[Moment]:
-    """Read a recording; raises RecordingBroken with the line that cannot be read."""
-    return list(_read(path))
-
-
-def _read(path: Path) -> Iterator[Moment]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield _decoder.decode(line)
-            except msgspec.MsgspecError as error:
-                if not line.endswith(b"\n"):
-                    return  # cut short when its console was killed
-                raise RecordingBroken(f"{path}, line {number}: {error}") from None

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 import console
-from console.source.recorded import read_recording
+from console.source.recorded import Recording
 from contracts import messages, subjects
 from contracts.channels import LANES
 from ops.runtime.bus import Bus
@@ -225,7 +225,7 @@ async def test_it_ends_with_its_terminal(
 
         assert await asyncio.wait_for(screen.process.wait(), 10) == -signal.SIGHUP
 
-    assert len(read_recording(tmp_path / "night")) > 3
+    assert len(Recording(tmp_path / "night")) > 3
 
 
 async def test_a_recording_can_be_watched_again(

@@ -1,5 +1,6 @@
 import asyncio
 import io
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,12 @@ from console.model import Model
 from console.source.recorded import (
     Moment,
     RecordedSource,
+    Recording,
     RecordingBroken,
     RecordingSource,
-    read_recording,
 )
 from console.source.scripted import ScriptedSource
-from tests.unit.console.world import NOON, busy
+from tests.unit.console.world import NOON, BusyMesh, busy
 from tests.waiting import until
 
 
@@ -37,16 +38,16 @@ async def test_a_recording_tells_the_same_again(tmp_path):
     told = busy(3)
     heard = await record(tmp_path / "night", told)
 
-    moments = read_recording(tmp_path / "night")
+    moments = Recording(tmp_path / "night")
 
     assert heard == [event for _, event in told]
-    assert moments == [Moment(at, event) for at, event in told]
+    assert list(moments) == [Moment(at, event) for at, event in told]
 
 
 async def test_a_replay_ends_where_the_recording_did(tmp_path):
     told = busy(3)
     await record(tmp_path / "night", told)
-    source = RecordedSource(read_recording(tmp_path / "night"), speed=1000)
+    source = RecordedSource(Recording(tmp_path / "night"), speed=1000)
     live, replayed = Model(), Model()
     for at, event in told:
         live.apply(event, at)
@@ -69,10 +70,13 @@ async def test_a_replay_ends_where_the_recording_did(tmp_path):
     assert [line.subject for line in again.feed] == [n.subject for n in then.feed]
 
 
-async def test_a_replay_keeps_the_time_of_the_recording():
+async def test_a_replay_keeps_the_time_of_the_recording(tmp_path):
     real = [100.0]
-    moments = [Moment(NOON + at, busy(1)[0][1]) for at in (0, 60)]
-    source = RecordedSource(moments, speed=2, clock=lambda: real[0])
+    event = busy(1)[0][1]
+    await record(tmp_path / "night", [(NOON, event), (NOON + 60, event)])
+    source = RecordedSource(
+        Recording(tmp_path / "night"), speed=2, clock=lambda: real[0]
+    )
     heard: list[AnyEvent] = []
     task = asyncio.create_task(source.run(heard.append))
     await until(lambda: heard)
@@ -91,7 +95,7 @@ def test_a_line_cut_short_by_a_kill_ends_the_recording(tmp_path):
         b'{"at":1.0,"event":{"type":"link.answered","seconds":0.1}}\n{"at":2.0,"ev'
     )
 
-    assert len(read_recording(path)) == 1
+    assert len(Recording(path)) == 1
 
 
 def test_a_file_that_is_no_recording_is_named_with_its_line(tmp_path):
@@ -99,7 +103,7 @@ def test_a_file_that_is_no_recording_is_named_with_its_line(tmp_path):
     path.write_bytes(b'{"at":1.0,"event":{"type":"link.answered","seconds":0.1}}\n{}\n')
 
     with pytest.raises(RecordingBroken, match="line 2"):
-        read_recording(path)
+        Recording(path)
 
 
 class FullDisk(io.RawIOBase):
@@ -116,3 +120,20 @@ async def test_a_full_disk_ends_the_recording_and_not_the_watch():
     task.cancel()
 
     assert recording.failure == "No space left on device"
+
+
+def test_an_hour_of_traffic_takes_no_more_memory_than_half_of_it():
+    """The traffic of an hour, a twentieth as dense: after 24 minutes the feed is full."""
+    model, mesh = Model(), BusyMesh()
+    tracemalloc.start()
+    kept: list[int] = []
+    for minute in range(60):
+        for second in range(0, 60, 20):
+            for at, event in mesh.second(NOON + 60 * minute + second):
+                model.apply(event, at)
+            model.tick(NOON + 60 * minute + second)
+        model.snapshot(NOON + 60 * minute + 59)
+        kept.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+
+    assert kept[-1] < 1.1 * kept[29]
