@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from textual import constants
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.screen import Screen
 
 from console import keys
@@ -123,7 +123,10 @@ class ConsoleApp(App[None]):
 
     def paint_now(self) -> None:
         """Draw the screen."""
-        screen = self.screen
+        try:
+            screen = self.screen
+        except ScreenStackError:  # between two screens there is none
+            return
         if not isinstance(screen, MeshScreen) or not screen.is_mounted:
             return
         now = self._clock()
