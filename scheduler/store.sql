@@ -171,6 +171,38 @@ DELETE FROM idempotency_key
                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))
 RETURNING 1
 
+-- write_job_runs --
+INSERT INTO job_run (id, job, instance, started_at, duration_seconds, runs, outcome, scanned,
+                     repaired, why, error, idle)
+SELECT id, job, $2, started_at, duration_seconds, runs, outcome, scanned, repaired,
+       why::jsonb, error, false
+  FROM unnest($1::uuid[], $3::text[], $4::timestamptz[], $5::float8[], $6::integer[],
+              $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[])
+       AS r (id, job, started_at, duration_seconds, runs, outcome, scanned, repaired, why, error)
+ON CONFLICT (id) DO NOTHING
+
+-- write_idle_runs --
+-- One row a job: how often a job found nothing to do is a metric, not history.
+INSERT INTO job_run (id, job, instance, started_at, duration_seconds, runs, outcome, scanned,
+                     repaired, why, error, idle)
+SELECT id, job, $2, started_at, duration_seconds, 1, 'finished', scanned, 0,
+       jsonb_build_object(), '', true
+  FROM unnest($1::uuid[], $3::text[], $4::timestamptz[], $5::float8[], $6::bigint[])
+       AS r (id, job, started_at, duration_seconds, scanned)
+ON CONFLICT (job) WHERE idle DO UPDATE
+   SET id = excluded.id, instance = excluded.instance, started_at = excluded.started_at,
+       duration_seconds = excluded.duration_seconds, scanned = excluded.scanned
+ WHERE job_run.id < excluded.id
+
+-- prune_job_runs --
+-- All but the latest of each job, up to a number of each.
+DELETE FROM job_run
+ WHERE id = ANY (ARRAY(SELECT r.id FROM (SELECT DISTINCT job FROM job_run) j
+                 CROSS JOIN LATERAL (SELECT id FROM job_run
+                                      WHERE job = j.job AND NOT idle
+                                      ORDER BY id DESC OFFSET $1 LIMIT $2) r))
+RETURNING 1
+
 -- backlog --
 SELECT (SELECT count(*) FROM (SELECT FROM notification
                                WHERE due_at <= now() LIMIT $1) d) AS due,

@@ -329,7 +329,7 @@ async def test_a_dead_letter_whose_advisory_was_lost_is_swept_up(
     await give_up(ledger, [young], age_seconds=1)
     sweep = Sweep(store, publisher, late_seconds=10)
 
-    while await sweep.step() == 0:
+    while (await sweep.step()).pause_seconds == 0:
         pass
 
     assert sorted(letter.notification_id for letter in await letters(bus)) == old
