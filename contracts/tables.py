@@ -88,6 +88,10 @@ class Notification(Table, tablename="notification"):
         default=None,
         help_text="When its recipient and content were taken out.",
     )
+    lost_leases = Integer(
+        default=0,
+        help_text="Dispatchers that ended, or lost touch, while they were sending it.",
+    )
 
 
 class NotificationEvent(Table, tablename="notification_event"):

@@ -82,6 +82,7 @@ class Standing(NamedTuple):
     status: Status
     attempts: int
     max_attempts: int
+    lost_leases: int  #: the expired one included
     on_bus: bool
     lease_seconds: float | None  #: left of its lease; negative when that is over
     untouched_seconds: float  #: since its last change

@@ -84,6 +84,7 @@ WITH requeued AS (
   UPDATE notification n
      SET status = CASE n.status WHEN 'processing' THEN 'queued' ELSE n.status END,
          sequence = n.sequence + 1, queued_at = now(), updated_at = now(),
+         lost_leases = n.lost_leases + (n.status = 'processing')::integer,
          lease_until = NULL, lease_owner = NULL
     FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS seen (id, sequence, why)
    WHERE n.id = ANY ($2) AND n.id = seen.id AND n.sequence = seen.sequence
@@ -102,7 +103,8 @@ SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, co
   FROM requeued
 
 -- standings --
-SELECT id, sequence, status, attempts, max_attempts, queued_at IS NOT NULL AS on_bus,
+SELECT id, sequence, status, attempts, max_attempts,
+       lost_leases + (status = 'processing')::integer AS lost_leases, queued_at IS NOT NULL AS on_bus,
        extract(epoch FROM lease_until - now())::float8 AS lease_seconds,
        extract(epoch FROM now() - updated_at)::float8 AS untouched_seconds
   FROM notification WHERE id = ANY ($1)
@@ -112,11 +114,14 @@ SELECT id, sequence, status, attempts, max_attempts, queued_at IS NOT NULL AS on
 WITH failed AS (
   UPDATE notification
      SET status = 'failed', sequence = sequence + 1, queued_at = NULL, due_at = NULL,
+         lost_leases = lost_leases + (status = 'processing')::integer,
          lease_until = NULL, lease_owner = NULL, next_retry_at = NULL,
          failure_class = 'poison', failure_reason = $2, failed_at = now(), updated_at = now()
    WHERE id = ANY ($1)
-     AND ((status = 'processing' AND lease_until < now())
-          OR (status IN :claimable AND queued_at IS NOT NULL AND attempts >= max_attempts))
+     AND queued_at IS NOT NULL
+     AND (status IN :claimable OR (status = 'processing' AND lease_until < now()))
+     AND (attempts >= max_attempts
+          OR lost_leases + (status = 'processing')::integer >= :lost_leases_at_most)
   RETURNING *
 ), traced AS (
   INSERT INTO notification_event (notification_id, sequence, event, details)

@@ -182,7 +182,7 @@ async def test_a_notification_that_kills_its_dispatchers_fails_once(
 ):
     heard = await bus.nc.subscribe(subjects.STATUS_ALL)
     [id_] = await seed(ledger, bus, 1)
-    await shape(ledger, [id_], DEAD_DISPATCHER)
+    await shape(ledger, [id_], DEAD_DISPATCHER, "lost_leases = 4")
     await exhaust(bus, 1)
     copy = await bus.js.get_msg(ADVISORY, seq=1)
     assert copy.subject is not None
@@ -247,7 +247,7 @@ async def test_what_a_dispatcher_is_still_at_work_on_is_settled_when_its_lease_e
     dead_letters: DeadLetters, ledger: Ledger, bus: Bus
 ):
     [id_] = await seed(ledger, bus, 1)
-    await shape(ledger, [id_], LEASED)
+    await shape(ledger, [id_], LEASED, "lost_leases = 4")
     await shape(ledger, [id_], "lease_until = now() + interval '2 seconds'")
     await exhaust(bus, 1)
 

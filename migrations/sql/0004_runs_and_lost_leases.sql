@@ -17,3 +17,6 @@ CREATE TABLE job_run (
 CREATE INDEX job_run_of_job ON job_run (job, id);
 
 CREATE UNIQUE INDEX job_run_idle ON job_run (job) WHERE idle;
+
+-- How many dispatchers ended, or lost touch, while they were sending it.
+ALTER TABLE notification ADD COLUMN lost_leases integer NOT NULL DEFAULT 0;
