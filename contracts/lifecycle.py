@@ -36,6 +36,10 @@ FINAL = frozenset({Status.DELIVERED, Status.FAILED, Status.CANCELLED})
 CLAIMABLE = frozenset(s for s in Status if Status.PROCESSING in TRANSITIONS[s])
 CANCELLABLE = frozenset(s for s in Status if Status.CANCELLED in TRANSITIONS[s])
 
+#: A notification whose dispatcher ended, or lost touch, this often while sending it is given
+#: up as poison. What is put back, throttled or cut off by a shutdown counts for nothing here.
+LOST_LEASES_AT_MOST = 5
+
 
 def may_move(current: Status, new: Status) -> bool:
     """Say whether a notification in ``current`` may become ``new``."""

@@ -25,4 +25,4 @@ class FailureClass(StrEnum):
     UNROUTABLE = "unroutable"
     OURS = "ours"
     EXPIRED = "expired"  #: its ``expires_at`` passed before it could be sent
-    POISON = "poison"  #: it ended its dispatcher again and again
+    POISON = "poison"  #: it ended its dispatcher time and again

@@ -8,6 +8,8 @@ from piccolo.columns import (
     JSONB,
     UUID,
     Array,
+    BigInt,
+    Boolean,
     Bytea,
     DoublePrecision,
     Integer,
@@ -85,6 +87,10 @@ class Notification(Table, tablename="notification"):
         null=True,
         default=None,
         help_text="When its recipient and content were taken out.",
+    )
+    lost_leases = Integer(
+        default=0,
+        help_text="Dispatchers that ended, or lost touch, while they were sending it.",
     )
 
 
@@ -230,6 +236,28 @@ class Walk(Table, tablename="walk"):
     updated_at = Timestamptz(default=None)
 
 
+class JobRun(Table, tablename="job_run"):
+    """What a job of the scheduler did; runs that follow each other closely share a row."""
+
+    id = UUID(primary_key=True, default=None)
+    job = Text(default=None)
+    instance = Text(default=None)
+    started_at = Timestamptz(default=None, help_text="When the first run began.")
+    duration_seconds = DoublePrecision(
+        default=None, help_text="Of all the runs together."
+    )
+    runs = Integer(default=None)
+    outcome = Text(default=None)
+    scanned = BigInt(default=None)
+    repaired = BigInt(default=None)
+    why = JSONB(default=None, help_text="What was repaired, counted by its reason.")
+    error = Text(default=None, help_text="What the last failed run ran into.")
+    idle = Boolean(
+        default=None,
+        help_text="It found nothing to do: the latest of its job, one row each.",
+    )
+
+
 TABLES: tuple[type[Table], ...] = (
     Notification,
     NotificationEvent,
@@ -241,4 +269,5 @@ TABLES: tuple[type[Table], ...] = (
     Template,
     Operation,
     Walk,
+    JobRun,
 )

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +11,7 @@ import structlog
 
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
-from dispatcher import answers
+from dispatcher import answers, suspects
 from dispatcher.answers import Answers
 from dispatcher.holdings import Claim, Holding
 from dispatcher.leases import Leases
@@ -25,6 +25,8 @@ log = structlog.stdlib.get_logger()
 _AFTER_FAILURE_SECONDS = 5.0
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
+
+_Ask = Callable[[Sequence[UUID]], Awaitable[list[Claim]]]
 
 
 class Claims:
@@ -46,6 +48,7 @@ class Claims:
         self._metrics = metrics
         self._lease_seconds = lease_seconds
         self._stopping = stopping
+        self._one_looks_for_room = asyncio.Lock()
 
     async def claim(self, group: Sequence[Holding]) -> list[Holding]:
         """Claim what may be sent now and return it.
@@ -64,23 +67,37 @@ class Claims:
             if holding.id not in held:
                 first.setdefault(holding.id, holding)
         try:
-            claims, asked_at = await self._ask_until_answered(list(first))
-        except _Stopped:
-            return []
+            claimed = await self._lease(first, self._store.claim)
+            left = {id_: first[id_] for id_ in first if first[id_].claim is None}
+            if left:
+                async with self._one_looks_for_room:
+                    claimed += await self._lease(left, self._claim_suspects)
         except BaseException:
             await self.put_back(group, _AFTER_FAILURE_SECONDS)
             raise
+        self._metrics.claimed(Counter(holding.lane for holding in claimed))
+        await self._answers.announce(
+            [processing(holding.claim) for holding in claimed if holding.claim]
+        )
+        return claimed
+
+    async def _lease(
+        self, holdings: Mapping[UUID, Holding], ask: _Ask
+    ) -> list[Holding]:
+        """Return those that ``ask`` claimed, their leases attached; none when told to stop."""
+        try:
+            claims, asked_at = await self._ask_until_answered(list(holdings), ask)
+        except _Stopped:
+            return []
         claimed = []
         for claim in claims:
-            holding = first[claim.id]
+            holding = holdings[claim.id]
             holding.lease(claim, asked_at, self._lease_seconds)
             claimed.append(holding)
-        self._metrics.claimed(Counter(holding.lane for holding in claimed))
-        await self._answers.announce([processing(claim) for claim in claims])
         return claimed
 
     async def _ask_until_answered(
-        self, ids: Sequence[UUID]
+        self, ids: Sequence[UUID], ask: _Ask
     ) -> tuple[list[Claim], float]:
         """Return claims, and a time on the monotonic clock before their leases began."""
         pause = _SHORTEST_PAUSE_SECONDS
@@ -90,9 +107,7 @@ class Claims:
             try:
                 claims = await self._adopt(ids) if unanswered else []
                 taken = {claim.id for claim in claims}
-                claims += await self._store.claim(
-                    [id_ for id_ in ids if id_ not in taken]
-                )
+                claims += await ask([id_ for id_ in ids if id_ not in taken])
             except (*ledger.AWAY, asyncpg.PostgresError) as error:
                 # Also a full disk or a standby: putting the group back would spend its
                 # deliveries, of which a long outage has more than there are.
@@ -103,6 +118,16 @@ class Claims:
             if await wait_for_stop(self._stopping, pause):
                 raise _Stopped
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _claim_suspects(self, ids: Sequence[UUID]) -> list[Claim]:
+        room = suspects.room(self._leases.lost_leases())
+        if not ids or not room:
+            return []
+        claimed = await self._store.claim_suspects(ids, suspects.WEIGHTS, room)
+        if claimed:
+            most = max(claim.lost_leases for claim in claimed)
+            log.warning("suspects.claimed", count=len(claimed), lost_leases=most)
+        return claimed
 
     async def _adopt(self, ids: Sequence[UUID]) -> list[Claim]:
         known = self._leases.claimed_ids()

@@ -28,6 +28,7 @@ class Claim(msgspec.Struct, frozen=True):
     batch_id: UUID | None
     expires_at: datetime | None
     at: datetime  #: when it was claimed, by the ledger's clock
+    lost_leases: int = 0  #: dispatchers that were lost while they were sending it
 
     @property
     def attempt(self) -> Attempt:

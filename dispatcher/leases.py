@@ -53,6 +53,14 @@ class Leases:
         """Return the notifications whose lease this process knows it has."""
         return {holding.id for holding in self._held if holding.claim is not None}
 
+    def lost_leases(self) -> list[int]:
+        """Return how many dispatchers each notification lost that this process is sending."""
+        return [
+            holding.claim.lost_leases
+            for holding in self._held
+            if holding.claim is not None and holding.claim.lost_leases
+        ]
+
     async def run(self) -> None:
         """Renew until cancelled, which comes after the last outcome is settled."""
         never = asyncio.Event()

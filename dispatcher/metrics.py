@@ -19,6 +19,7 @@ UNCLAIMED = (
     "parked",
     "expired",
     "exhausted",
+    "suspect",
     "unknown",
     "malformed",
     "raced",

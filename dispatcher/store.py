@@ -31,7 +31,8 @@ class Sighting(msgspec.Struct, frozen=True):
     is_final: bool
     on_bus: bool  #: False: the scheduler will put it on the bus at its time
     expired: bool
-    exhausted: bool
+    exhausted: bool  #: of attempts, or of dispatchers
+    suspect: bool  #: its dispatcher was lost before
     lease_seconds: float | None  #: left of the lease; negative when it has ended
     wait_seconds: float | None  #: until the next attempt is due; negative when it is
 
@@ -76,6 +77,25 @@ class Store:
         return _claims(
             await self._ledger.fetch(
                 statements.claim, ids, self._lease_seconds, self._owner
+            )
+        )
+
+    async def claim_suspects(
+        self, ids: Sequence[UUID], weights: Sequence[int], room: int
+    ) -> list[Claim]:
+        """Lease what lost its dispatcher before, as much as there is room for.
+
+        ``weights`` is what one takes of the room that has lost 1, 2, … dispatchers; one that
+        has lost more than that is left to be given up.
+        """
+        return _claims(
+            await self._ledger.fetch(
+                statements.claim_suspects,
+                ids,
+                self._lease_seconds,
+                self._owner,
+                weights,
+                room,
             )
         )
 

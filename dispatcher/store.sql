@@ -1,7 +1,7 @@
 -- claim --
 -- Leases what may be sent now, each row to one dispatcher, and returns all that sending needs.
--- Rows that are final, cancelled, parked, not yet due, expired, out of attempts or under a live
--- lease are left out. `sequence` is the claim's fence. The quarter of a second allows for a
+-- Rows that are final, cancelled, parked, not yet due, expired, out of attempts or under a
+-- lease are left out, and so are suspects. `sequence` is the claim's fence. The quarter of a second allows for a
 -- message that the bus brings a moment before its row is due.
 WITH claimed AS (
   UPDATE notification
@@ -15,9 +15,9 @@ WITH claimed AS (
          updated_at = now()
    WHERE id = ANY($1)
      AND queued_at IS NOT NULL
-     AND (status IN :claimable
-          AND (next_retry_at IS NULL OR next_retry_at <= now() + interval '250 milliseconds')
-          OR status = 'processing' AND lease_until <= now())
+     AND status IN :claimable
+     AND lost_leases = 0
+     AND (next_retry_at IS NULL OR next_retry_at <= now() + interval '250 milliseconds')
      AND (expires_at IS NULL OR expires_at > now())
      AND attempts < max_attempts
   RETURNING id, sequence, attempts, max_attempts, tenant, channel, priority, recipient, subject,
@@ -25,6 +25,53 @@ WITH claimed AS (
 ), traced AS (
   INSERT INTO notification_event (notification_id, sequence, event, details)
   SELECT id, sequence, 'processing', jsonb_build_object('attempt', attempts, 'dispatcher', $3::text)
+    FROM claimed
+)
+SELECT * FROM claimed
+
+-- claim_suspects --
+-- Claims, in the same way, of those whose dispatcher was lost before as many as there is room
+-- for, the least suspicious first. One that was lost now is counted here.
+WITH suspect AS (
+  SELECT id, lost_leases + (status = 'processing')::integer AS lost
+    FROM notification
+   WHERE id = ANY($1)
+     AND queued_at IS NOT NULL
+     AND (status IN :claimable
+          AND lost_leases > 0
+          AND (next_retry_at IS NULL OR next_retry_at <= now() + interval '250 milliseconds')
+          OR status = 'processing' AND lease_until <= now())
+     AND (expires_at IS NULL OR expires_at > now())
+     AND attempts < max_attempts
+   ORDER BY id
+   FOR UPDATE SKIP LOCKED
+), weighed AS (
+  SELECT s.id, s.lost,
+         sum(w.weight) OVER (ORDER BY w.weight, s.id) AS together
+    FROM suspect s
+    JOIN unnest($4::integer[]) WITH ORDINALITY AS w (weight, lost) ON w.lost = s.lost
+), claimed AS (
+  UPDATE notification AS n
+     SET status = 'processing',
+         sequence = n.sequence + 1,
+         attempts = n.attempts + 1,
+         lost_leases = w.lost,
+         lease_until = now() + make_interval(secs => $2),
+         lease_owner = $3,
+         next_retry_at = NULL,
+         last_attempted_at = now(),
+         updated_at = now()
+    FROM weighed AS w
+   WHERE n.id = w.id
+     AND n.id = ANY($1)
+     AND w.together <= $5
+  RETURNING n.id, n.sequence, n.attempts, n.max_attempts, n.tenant, n.channel, n.priority,
+            n.recipient, n.subject, n.content, n.correlation_id, n.traceparent, n.batch_id,
+            n.expires_at, n.updated_at, n.lost_leases
+), traced AS (
+  INSERT INTO notification_event (notification_id, sequence, event, details)
+  SELECT id, sequence, 'processing',
+         jsonb_build_object('attempt', attempts, 'dispatcher', $3::text, 'lost_leases', lost_leases)
     FROM claimed
 )
 SELECT * FROM claimed
@@ -41,7 +88,8 @@ UPDATE notification
    AND lease_owner = $3
    AND (expires_at IS NULL OR expires_at > now())
 RETURNING id, sequence, attempts, max_attempts, tenant, channel, priority, recipient, subject,
-          content, correlation_id, traceparent, batch_id, expires_at, now() AS updated_at
+          content, correlation_id, traceparent, batch_id, expires_at, now() AS updated_at,
+          lost_leases
 
 -- look --
 -- Says why rows were not claimed. Waits are in seconds from now.
@@ -50,7 +98,9 @@ SELECT id,
        status IN :final AS final,
        queued_at IS NOT NULL AS on_bus,
        COALESCE(expires_at <= now(), false) AS expired,
-       attempts >= max_attempts AS exhausted,
+       attempts >= max_attempts
+         OR lost_leases + (status = 'processing')::integer >= :lost_leases_at_most AS exhausted,
+       lost_leases + (status = 'processing')::integer > 0 AS suspect,
        extract(epoch FROM lease_until - now())::float8 AS lease_seconds,
        extract(epoch FROM next_retry_at - now())::float8 AS wait_seconds
   FROM notification
@@ -58,7 +108,7 @@ SELECT id,
 
 -- give_up --
 -- Fails what may not be attempted again: it has expired, or its last attempt ended with its
--- dispatcher and not with an outcome. The dead letter commits with it.
+-- dispatcher and not with an outcome, or too many did. The dead letter commits with it.
 WITH given_up AS (
   UPDATE notification
      SET status = 'failed',
@@ -66,7 +116,10 @@ WITH given_up AS (
          failure_class = CASE WHEN expires_at <= now() THEN 'expired' ELSE 'poison' END,
          failure_reason = CASE WHEN expires_at <= now()
                                THEN 'it expired before it could be sent'
+                               WHEN lost_leases + (status = 'processing')::integer >= :lost_leases_at_most
+                               THEN 'its dispatcher ended while sending it, time and again'
                                ELSE 'its last attempt ended with the dispatcher that made it' END,
+         lost_leases = lost_leases + (status = 'processing')::integer,
          queued_at = NULL,
          due_at = NULL,
          next_retry_at = NULL,
@@ -77,7 +130,8 @@ WITH given_up AS (
    WHERE id = ANY($1)
      AND queued_at IS NOT NULL
      AND (status IN :claimable OR status = 'processing' AND lease_until <= now())
-     AND (expires_at <= now() OR attempts >= max_attempts)
+     AND (expires_at <= now() OR attempts >= max_attempts
+          OR lost_leases + (status = 'processing')::integer >= :lost_leases_at_most)
   RETURNING id, sequence, attempts, tenant, channel, priority, correlation_id, batch_id, provider,
             failure_class, failure_reason, updated_at
 ), traced AS (

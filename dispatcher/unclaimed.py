@@ -21,6 +21,8 @@ log = structlog.stdlib.get_logger()
 _PUT_BACK_AT_MOST_SECONDS = 30.0
 _PUT_BACK_AT_LEAST_SECONDS = 0.2
 _AFTER_FAILURE_SECONDS = 5.0
+#: How long until there may be room for one that lost its dispatcher before.
+_SUSPECT_SECONDS = 0.5
 
 
 class Action(Enum):
@@ -65,6 +67,8 @@ def verdict(sighting: Sighting | None) -> Verdict:
             return Verdict("exhausted", Action.FAIL)
         case Sighting(wait_seconds=float(wait)) if wait > 0:
             return Verdict("early", Action.PUT_BACK, _put_back_seconds(wait))
+        case Sighting(suspect=True):
+            return Verdict("suspect", Action.PUT_BACK, _SUSPECT_SECONDS)
     return Verdict("raced", Action.PUT_BACK, _PUT_BACK_AT_LEAST_SECONDS)
 
 

@@ -1,10 +1,12 @@
 """Builds the scheduler from its parts and runs it until it has drained."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from ops.runtime.health import serve_health
+from ops.runtime.heartbeat import Readings
 from ops.runtime.service import Service
 from scheduler.backlog import BacklogCount
 from scheduler.dead_letters import DeadLetters, Sweep
@@ -22,6 +24,7 @@ from scheduler.reconcile import Reconcile
 from scheduler.redaction import Redaction
 from scheduler.release import Release
 from scheduler.retention import Retention
+from scheduler.runs import Runs, recording
 from scheduler.settings import SchedulerSettings
 from scheduler.shape import Shape
 from scheduler.store import Store
@@ -51,12 +54,25 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
         store = Store(service.ledger)
         backlog = BacklogCount(store, locks)
         metrics.show_backlog(backlog.latest)
-        service.heartbeat.reports(backlog.readings)
+        runs = Runs(metrics)
+
+        def readings() -> Readings:
+            held = locks.held
+            return Readings(
+                jobs=runs.readings(held),
+                gauges={"jobs_held": float(len(held)), **backlog.gauges()},
+            )
+
+        service.heartbeat.reports(readings)
         jobs = [
             Job(JobName.BACKLOG, 5.0, backlog.step),
             *build_jobs(settings, service, store, metrics),
         ]
-        await _run_jobs(jobs, locks, metrics, service.stopping, settings.drain_seconds)
+        write = partial(store.write_runs, service.instance)
+        async with recording(runs, write, metrics.loop_errors):
+            await _run_jobs(
+                jobs, locks, runs, metrics, service.stopping, settings.drain_seconds
+            )
 
 
 def build_jobs(
@@ -120,6 +136,7 @@ def build_jobs(
 async def _run_jobs(
     jobs: list[Job],
     locks: Locks,
+    runs: Runs,
     metrics: Metrics,
     stopping: asyncio.Event,
     drain_seconds: float,
@@ -129,7 +146,8 @@ async def _run_jobs(
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
             for job in jobs:
                 group.create_task(
-                    run_job(job, locks, stopping, metrics.loop_errors), name=job.name
+                    run_job(job, locks, runs, stopping, metrics.loop_errors),
+                    name=job.name,
                 )
             await stopping.wait()
             limit.reschedule(loop.time() + drain_seconds)

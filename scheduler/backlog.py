@@ -1,7 +1,6 @@
 """Counts what waits, for the people who watch."""
 
-from ops.runtime.heartbeat import Readings
-from scheduler.jobs import JobName
+from scheduler.jobs import Done, JobName
 from scheduler.locks import Locks
 from scheduler.rows import Backlog
 from scheduler.store import Store
@@ -15,19 +14,20 @@ class BacklogCount:
         self._locks = locks
         self._latest: Backlog | None = None
 
-    async def step(self) -> None:
+    async def step(self) -> Done:
         """Count once."""
         self._latest = await self._store.backlog()
+        return Done()
 
     def latest(self) -> Backlog | None:
         """Return the latest count; None when counting is another process's job."""
         return self._latest if JobName.BACKLOG in self._locks.held else None
 
-    def readings(self) -> Readings:
-        """Return what this process adds to its heartbeat."""
-        gauges = {"jobs_held": float(len(self._locks.held))}
+    def gauges(self) -> dict[str, float]:
+        """Return the counts, if this process has them."""
+        gauges: dict[str, float] = {}
         if (backlog := self.latest()) is not None:
             gauges["due_notifications"] = backlog.due
             gauges["waiting_notifications"] = backlog.waiting
             gauges["outbox_groups"] = backlog.outbox_groups
-        return Readings(gauges=gauges)
+        return gauges

@@ -10,7 +10,8 @@ from nats.js import JetStreamContext
 from contracts import topology
 from ops.runtime.bus import Bus
 from scheduler import advisories, stream
-from scheduler.advisories import Exhausted, Terminated
+from scheduler.advisories import AdvisoryKind, Exhausted, Terminated
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.publisher import Publisher
 from scheduler.rows import Why
@@ -47,7 +48,7 @@ class DeadLetters:
         self._metrics = metrics
         self._subscription: JetStreamContext.PullSubscription | None = None
 
-    async def step(self) -> float:
+    async def step(self) -> Done:
         """Take what has come, waiting a second for it, and act on it."""
         terminated: list[tuple[Msg, Terminated]] = []
         exhausted: list[tuple[Msg, Exhausted]] = []
@@ -62,9 +63,14 @@ class DeadLetters:
                 case None:
                     log.warning("advisory.not_understood", size_bytes=len(message.data))
                     await message.ack()
-        await self._write_letters(terminated)
-        await self._settle(exhausted)
-        return 0
+        return Done(
+            0,
+            scanned=len(terminated) + len(exhausted),
+            why={
+                AdvisoryKind.TERMINATED: await self._write_letters(terminated),
+                AdvisoryKind.EXHAUSTED: await self._settle(exhausted),
+            },
+        )
 
     async def _fetch(self) -> Sequence[Msg]:
         await self._bus.check()
@@ -79,16 +85,20 @@ class DeadLetters:
         ):  # the client raises its own kind, and sometimes the plain one
             return ()
 
-    async def _write_letters(self, told: Sequence[tuple[Msg, Terminated]]) -> None:
+    async def _write_letters(self, told: Sequence[tuple[Msg, Terminated]]) -> int:
+        """Return how many letters were published."""
         if not told:
-            return
+            return 0
         ids = {advisory.notification_id for _, advisory in told}
-        await self._publisher.write_letters(await self._store.letters_of(ids))
+        letters = await self._store.letters_of(ids)
+        await self._publisher.write_letters(letters)
         await _acknowledge([message for message, _ in told])
+        return len(letters)
 
-    async def _settle(self, told: Sequence[tuple[Msg, Exhausted]]) -> None:
+    async def _settle(self, told: Sequence[tuple[Msg, Exhausted]]) -> int:
+        """Return how many messages are gone."""
         if not told:
-            return
+            return 0
         found = await stream.stored(
             self._bus, {advisory.stream_sequence for _, advisory in told}
         )
@@ -101,6 +111,7 @@ class DeadLetters:
                 await message.ack()
             else:
                 await message.nak(delay=again_seconds(case))
+        return len(gone)
 
 
 def again_seconds(case: Case) -> float:
@@ -124,10 +135,14 @@ class Sweep:
         self._publisher = publisher
         self._late_seconds = late_seconds
 
-    async def step(self) -> float | None:
+    async def step(self) -> Done:
         """Publish the oldest unpublished ones; at once again when there may be more."""
         letters = await self._store.late_letters(self._late_seconds, _PAGE)
         await self._publisher.write_letters(letters)
         if letters:
             log.warning("dead_letters.swept", letters=len(letters))
-        return 0 if len(letters) == _PAGE else None
+        return Done(
+            0 if len(letters) == _PAGE else None,
+            scanned=len(letters),
+            why={"unannounced": len(letters)},
+        )

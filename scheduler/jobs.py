@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+import msgspec
 import nats.errors
 from prometheus_client import Counter
 
@@ -49,8 +50,22 @@ class JobName(StrEnum):
     BACKLOG = "backlog"  #: counts what waits
 
 
+class Done(msgspec.Struct, frozen=True):
+    """What one run of a job did, and the pause in seconds it wants now (None: its period)."""
+
+    pause_seconds: float | None = None
+    scanned: int = 0
+    why: dict[str, int] = {}  #: what it put right or changed, counted by the reason
+    kept: bool = False  #: on record even if it found nothing to do
+
+    @property
+    def repaired(self) -> int:
+        """Return how much it put right or changed."""
+        return sum(self.why.values())
+
+
 class Job(NamedTuple):
-    """One job. Its step returns the pause in seconds it wants now, or None for its period.
+    """One job.
 
     The lock keeps two processes from doing the same work twice; it is not what makes the
     work right. A process can lose its lock in the middle of a step without knowing, so every
@@ -60,7 +75,12 @@ class Job(NamedTuple):
 
     name: JobName
     period_seconds: float
-    step: Callable[[], Awaitable[float | None]]
+    step: Callable[[], Awaitable[Done]]
+
+
+def pause_seconds(job: Job, done: Done) -> float:
+    """Return how long a job rests after a run."""
+    return job.period_seconds if done.pause_seconds is None else done.pause_seconds
 
 
 class Holder(Protocol):
@@ -69,8 +89,18 @@ class Holder(Protocol):
     async def hold(self, job: JobName) -> bool: ...
 
 
+class Recorder(Protocol):
+    """Runs a step and remembers what came of it."""
+
+    async def run(self, job: Job) -> Done: ...
+
+
 async def run_job(
-    job: Job, holder: Holder, stopping: asyncio.Event, errors: Counter
+    job: Job,
+    holder: Holder,
+    recorder: Recorder,
+    stopping: asyncio.Event,
+    errors: Counter,
 ) -> None:
     """Run a job whenever this process holds it, until told to stop; a step is never cut."""
 
@@ -78,8 +108,7 @@ async def run_job(
         if not await holder.hold(job.name):
             await wait_for_stop(stopping, _ASK_AGAIN_SECONDS)
             return
-        pause = await job.step()
-        await rest(job.period_seconds if pause is None else pause)
+        await rest(pause_seconds(job, await recorder.run(job)))
 
     async def rest(seconds: float) -> None:
         """Sleep while the job is held: one that was lost is somebody's to take at once."""

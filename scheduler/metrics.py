@@ -8,6 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.channels import LANES, Lane
+from contracts.mesh import JobOutcome
 from contracts.operations import OperationKind
 from contracts.outcomes import FailureClass
 from scheduler.advisories import AdvisoryKind
@@ -31,6 +32,11 @@ class KeptTable(StrEnum):
 
 _LATENESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
+_DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+
+#: The loop that writes down what the jobs did; it is no job, every process has its own.
+RECORDING = "recording"
+
 
 class Metrics:
     """Counts by verbs; every series exists from the start, so a zero can be seen."""
@@ -46,6 +52,16 @@ class Metrics:
             "loop_errors_total", "Turns of a job that ended in an error.", "loop"
         )
         self.job_held = gauge("job_held", "1 while this process holds the job.", "job")
+        self._job_runs = counter(
+            "job_runs_total", "Runs of a job by their outcome.", "job", "outcome"
+        )
+        self._job_duration = Histogram(
+            "tocsin_scheduler_job_duration_seconds",
+            "How long a run took, waiting for something to do included.",
+            ("job",),
+            buckets=_DURATION_BUCKETS,
+            registry=registry,
+        )
         self._released = counter(
             "released_total",
             "Notifications released when they were due.",
@@ -128,9 +144,13 @@ class Metrics:
         self._show_zeros()
 
     def _show_zeros(self) -> None:
+        self.loop_errors.labels(loop=RECORDING)
         for job in JobName:
             self.loop_errors.labels(loop=job)
             self.job_held.labels(job=job)
+            self._job_duration.labels(job)
+            for outcome in JobOutcome:
+                self._job_runs.labels(job, outcome)
         for lane in LANES:
             self._released.labels(*lane)
             self._orphans.labels(*lane)
@@ -146,6 +166,11 @@ class Metrics:
             self._operated.labels(operation)
         for kept in KeptTable:
             self._outlived.labels(kept)
+
+    def job_ran(self, job: JobName, outcome: JobOutcome, seconds: float) -> None:
+        """Count one run of a job."""
+        self._job_runs.labels(job, outcome).inc()
+        self._job_duration.labels(job).observe(seconds)
 
     def released(self, lanes: Iterable[Lane], late_seconds: Iterable[float]) -> None:
         """Count notifications that the bus has confirmed, and how late each was."""

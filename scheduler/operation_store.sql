@@ -19,7 +19,7 @@ WITH letter AS (
    ORDER BY d.id LIMIT $11 FOR UPDATE
 ), replayed AS (
   UPDATE notification n
-     SET status = 'queued', sequence = n.sequence + 1, attempts = 0, queued_at = now(), due_at = NULL,
+     SET status = 'queued', sequence = n.sequence + 1, attempts = 0, lost_leases = 0, queued_at = now(), due_at = NULL,
          lease_until = NULL, lease_owner = NULL, next_retry_at = NULL, failed_at = NULL,
          failure_class = NULL, failure_reason = NULL, updated_at = now()
     FROM letter

@@ -8,6 +8,7 @@ import structlog
 
 from contracts.operations import OperationKind
 from ops.runtime.bus import Bus
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.operation_store import OperationStore, Page, Turn
 from scheduler.publisher import Publisher
@@ -35,22 +36,24 @@ class Operations:
         self._publisher = publisher
         self._metrics = metrics
 
-    async def step(self) -> float:
-        """Do a page, and return how long to sleep. Nothing moves while the bus is away."""
+    async def step(self) -> Done:
+        """Do a page. Nothing moves while the bus is away."""
         await self._bus.check()
         to_next = await self._store.seconds_to_next()
         if to_next is None or to_next > 0:
-            return sleep_seconds(to_next)
+            return Done(sleep_seconds(to_next))
         async with self._store.turn() as turn:
             if turn is None:  # somebody else, who believes to hold this job, has it
-                return _SHORTEST_SLEEP_SECONDS
+                return Done(_SHORTEST_SLEEP_SECONDS)
             page = await _take(turn)
         operation = turn.operation
         self._metrics.operated(operation.kind, page.done)
         await self._publisher.announce(page.changes)
         if page.group.queueings:
             await self._publisher.queue(page.group)
-        return 0
+        return Done(
+            0, scanned=len(page.letters) or page.done, why={operation.kind: page.done}
+        )
 
 
 def sleep_seconds(to_next: float | None) -> float:

@@ -9,6 +9,7 @@ import structlog
 from contracts.channels import Lane
 from ops.runtime.bus import Bus
 from scheduler import stream
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.rows import Why
 from scheduler.stream import LaneState
@@ -45,7 +46,7 @@ class Orphans:
         self._untouched_seconds = untouched_seconds
         self._suspected: set[Lane] = set()
 
-    async def step(self) -> None:
+    async def step(self) -> Done:
         """Look once."""
         states = await stream.lane_states(self._bus)
         for lane, state in states.items():
@@ -53,10 +54,16 @@ class Orphans:
         orphaned = {lane for lane, state in states.items() if state.orphans}
         # Counts taken one after the other differ for a moment while messages flow.
         twice, self._suspected = orphaned & self._suspected, orphaned
+        settled = 0
         for lane in twice:
-            await self._settle(lane, states[lane])
+            settled += await self._settle(lane, states[lane])
+        return Done(
+            scanned=sum(state.orphans for state in states.values()),
+            why={Why.ORPHANED: settled},
+        )
 
-    async def _settle(self, lane: Lane, state: LaneState) -> None:
+    async def _settle(self, lane: Lane, state: LaneState) -> int:
+        """Return how many messages are gone."""
         oldest = stream.oldest_in_order(self._bus, lane, _MESSAGES_AT_ONCE)
         cases = await self._undelivered.examine(
             [
@@ -70,6 +77,7 @@ class Orphans:
         )
         if gone:
             log.warning("orphans.settled", lane=str(lane), messages=len(gone))
+        return len(gone)
 
     def _mild(self, case: Case) -> Case:
         if case.verdict not in (Verdict.POISON, Verdict.REPLACE):

@@ -2,6 +2,7 @@
 
 import structlog
 
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.publisher import Publisher
 from scheduler.store import Store
@@ -32,12 +33,12 @@ class Outbox:
         self._metrics = metrics
         self._late_seconds = late_seconds
 
-    async def step(self) -> float | None:
+    async def step(self) -> Done:
         """Publish what is late; at once again when there may be more."""
         late = await self._store.late_groups(self._late_seconds, _GROUPS_AT_ONCE)
         group = late.group
         if not group.ids:
-            return None
+            return Done()
         await self._publisher.announce(late.changes)
         await self._publisher.queue_late(group)
         self._metrics.republished(len(group.ids), len(group.queueings))
@@ -46,4 +47,9 @@ class Outbox:
             groups=len(group.ids),
             notifications=len(group.queueings),
         )
-        return 0 if len(group.ids) == _GROUPS_AT_ONCE else None
+        return Done(
+            0 if len(group.ids) == _GROUPS_AT_ONCE else None,
+            scanned=len(group.notification_ids),
+            why={"unconfirmed": len(group.queueings)},
+            kept=True,
+        )

@@ -3,6 +3,7 @@
 import asyncpg
 import structlog
 
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.store import Store
 
@@ -19,17 +20,17 @@ class Partitions:
         self._metrics = metrics
         self._weeks = weeks
 
-    async def step(self) -> float | None:
+    async def step(self) -> Done:
         """Make what is missing, and see what fell into the default partitions."""
         try:
             made = await self._store.make_partitions(self._weeks)
         except asyncpg.LockNotAvailableError:
             log.warning("partitions.postponed", again_in_seconds=_WHEN_BUSY_SECONDS)
-            return _WHEN_BUSY_SECONDS
+            return Done(_WHEN_BUSY_SECONDS)
         beside = await self._store.default_partition_rows()
         self._metrics.partitions_kept(made, beside)
         if made:
             log.info("partitions.made", partitions=made)
         if any(beside.values()):
             log.warning("partitions.bypassed", **beside)
-        return None
+        return Done(why={"missing": made} if made else {})

@@ -27,6 +27,7 @@ from contracts.channels import LANES, Lane
 from contracts.lifecycle import Status
 from ops.runtime.bus import Bus
 from scheduler import stream
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.publisher import Publisher
 from scheduler.rows import OnBus, Why
@@ -67,7 +68,7 @@ class Reconcile:
         self._stopping = stopping
         self._margin_seconds = margin_seconds
 
-    async def step(self) -> None:
+    async def step(self) -> Done:
         """Compare every lane."""
         started = time.monotonic()
         before, ahead = await self._bounds()
@@ -76,14 +77,20 @@ class Reconcile:
         for lane in LANES:
             scanned += await self._repair(lane, before[lane], repaired)
         self._metrics.reconciled(scanned, ahead.total_seconds())
+        done = Done(
+            scanned=scanned,
+            why={str(why): number for why, number in repaired.items()},
+            kept=True,
+        )
         log.info(
             "reconcile.finished",
             scanned=scanned,
-            repaired=repaired.total(),
-            why={str(why): number for why, number in repaired.items()},
+            repaired=done.repaired,
+            why=done.why,
             bus_clock_ahead_seconds=round(ahead.total_seconds(), 3),
             duration_ms=round((time.monotonic() - started) * 1000),
         )
+        return done
 
     async def _bounds(self) -> tuple[dict[Lane, datetime], timedelta]:
         """Return before when each lane has lost what is not final, and how far the bus is ahead.

@@ -2,6 +2,7 @@
 
 import structlog
 
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.store import Store
 
@@ -24,12 +25,16 @@ class Redaction:
         self._metrics = metrics
         self._after_days = after_days
 
-    async def step(self) -> float | None:
+    async def step(self) -> Done:
         """Redact a page; soon again when there are more."""
         if self._after_days is None:
-            return None
+            return Done()
         passed, redacted = await self._store.redact_old(self._after_days, _PAGE)
         if redacted:
             self._metrics.redacted(redacted)
             log.info("notifications.redacted", notifications=redacted)
-        return _BETWEEN_PAGES_SECONDS if passed == _PAGE else None
+        return Done(
+            _BETWEEN_PAGES_SECONDS if passed == _PAGE else None,
+            scanned=passed,
+            why={"old": redacted},
+        )

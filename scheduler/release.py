@@ -3,6 +3,7 @@
 import time
 
 from ops.runtime.bus import Bus
+from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.publisher import Publisher
 from scheduler.store import Store
@@ -31,8 +32,8 @@ class Release:
         self._page = page
         self._poll_seconds = poll_seconds
 
-    async def step(self) -> float:
-        """Release a page and return how long to sleep.
+    async def step(self) -> Done:
+        """Release a page.
 
         Nothing leaves the ledger while the bus is away: until then it can be cancelled.
         """
@@ -47,7 +48,17 @@ class Release:
                 (one.lane for one in released.group.queueings),
                 (late + took for late in released.late_seconds),
             )
-        if len(released.late_seconds) == self._page:
+        return Done(
+            await self._pause(len(released.late_seconds)),
+            scanned=len(released.late_seconds),
+            why={
+                "scheduled": len(released.changes),
+                "retry": len(released.late_seconds) - len(released.changes),
+            },
+        )
+
+    async def _pause(self, released: int) -> float:
+        if released == self._page:
             return 0
         return sleep_seconds(
             await self._store.seconds_to_next_due(), self._poll_seconds

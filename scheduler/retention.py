@@ -3,6 +3,7 @@
 import asyncpg
 import structlog
 
+from scheduler.jobs import Done
 from scheduler.metrics import KeptTable, Metrics
 from scheduler.store import Store
 
@@ -21,7 +22,7 @@ class Retention:
         self._metrics = metrics
         self._days = days
 
-    async def step(self) -> float | None:
+    async def step(self) -> Done:
         """Remove some of what is too old; soon again when there is more.
 
         A week stays while one of its notifications still waits for something.
@@ -30,7 +31,7 @@ class Retention:
             dropped = await self._drop_weeks()
         except asyncpg.LockNotAvailableError:
             log.warning("retention.postponed", again_in_seconds=_WHEN_BUSY_SECONDS)
-            return _WHEN_BUSY_SECONDS
+            return Done(_WHEN_BUSY_SECONDS)
         rows = {
             KeptTable.BATCH: await self._store.prune_batches(self._days, _PAGE),
             KeptTable.DEAD_LETTER: await self._store.prune_dead_letters(
@@ -40,7 +41,10 @@ class Retention:
         self._metrics.outlived(dropped, rows)
         if dropped or any(rows.values()):
             log.info("retention.applied", partitions=dropped, **rows)
-        return _BETWEEN_PAGES_SECONDS if _PAGE in rows.values() else None
+        return Done(
+            _BETWEEN_PAGES_SECONDS if _PAGE in rows.values() else None,
+            why={"partition": dropped, **{str(table): n for table, n in rows.items()}},
+        )
 
     async def _drop_weeks(self) -> int:
         for week in await self._store.expired_weeks(self._days):

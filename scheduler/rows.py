@@ -5,8 +5,11 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from contracts.channels import Lane
 from contracts.lifecycle import Status
+from contracts.mesh import JobOutcome
 from contracts.messages import DeadLettered, StatusChanged
 
 
@@ -79,6 +82,7 @@ class Standing(NamedTuple):
     status: Status
     attempts: int
     max_attempts: int
+    lost_leases: int  #: the expired one included
     on_bus: bool
     lease_seconds: float | None  #: left of its lease; negative when that is over
     untouched_seconds: float  #: since its last change
@@ -99,3 +103,37 @@ class Backlog(NamedTuple):
     due: int
     waiting: int
     outbox_groups: int
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """A run, or several of one job that ended alike."""
+
+    id: UUID
+    job: str
+    started_at: datetime  #: of the first
+    duration_seconds: float  #: of all together
+    runs: int = 1
+    outcome: JobOutcome
+    scanned: int = 0
+    why: dict[str, int] = {}
+    error: str = ""
+
+    @property
+    def repaired(self) -> int:
+        """Return how much was put right or changed."""
+        return sum(self.why.values())
+
+    def takes(self, other: "Run") -> bool:
+        """Say whether the other belongs in the same row."""
+        mine, theirs = (
+            (run.job, run.outcome, run.error, run.repaired > 0) for run in (self, other)
+        )
+        return mine == theirs
+
+    def add(self, other: "Run") -> None:
+        """Take another in."""
+        self.runs += other.runs
+        self.duration_seconds += other.duration_seconds
+        self.scanned += other.scanned
+        for reason, number in other.why.items():
+            self.why[reason] = self.why.get(reason, 0) + number

@@ -10,6 +10,7 @@ from nats.js import errors as js_errors
 from contracts.topology import CONSUMERS, STREAMS
 from ops.runtime import topology
 from ops.runtime.bus import Bus
+from scheduler.jobs import Done
 
 log = structlog.stdlib.get_logger()
 
@@ -26,16 +27,18 @@ class Shape:
         self._replicas = replicas
         self._shaped = False
 
-    async def step(self) -> None:
+    async def step(self) -> Done:
         """Look once, and make what is missing."""
         await self._bus.check()
+        missing: list[str] = []
         if self._shaped:
             missing = await self._missing()
             if not missing:
-                return
+                return Done()
             log.error("topology.parts_missing", names=missing)
         await topology.ensure(self._bus.js, replicas=self._replicas)
         self._shaped = True
+        return Done(why={"missing": len(missing)})
 
     async def _missing(self) -> list[str]:
         js = self._bus.js

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from contracts.channels import Channel, Lane, Priority
 from contracts.ids import new_id
 from contracts.lifecycle import Status
@@ -22,6 +24,7 @@ from scheduler.rows import (
     Queueing,
     Released,
     Requeued,
+    Run,
     Standing,
     Why,
 )
@@ -241,6 +244,42 @@ class Store:
                 [row["id"] for row in left],
             )
         return len(passed), len(redacted)
+
+    async def write_runs(
+        self, instance: str, runs: Sequence[Run], idle: Sequence[Run]
+    ) -> None:
+        """Write runs down, in two statements; one that is there already stays as it is.
+
+        ``idle`` holds the latest run of each job that found nothing to do.
+        """
+        await self._ledger.fetch(
+            STATEMENTS.write_job_runs,
+            [run.id for run in runs],
+            instance,
+            [run.job for run in runs],
+            [run.started_at for run in runs],
+            [run.duration_seconds for run in runs],
+            [run.runs for run in runs],
+            [run.outcome for run in runs],
+            [run.scanned for run in runs],
+            [run.repaired for run in runs],
+            [msgspec.json.encode(run.why).decode() for run in runs],
+            [run.error for run in runs],
+        )
+        await self._ledger.fetch(
+            STATEMENTS.write_idle_runs,
+            [run.id for run in idle],
+            instance,
+            [run.job for run in idle],
+            [run.started_at for run in idle],
+            [run.duration_seconds for run in idle],
+            [run.scanned for run in idle],
+        )
+
+    async def prune_job_runs(self, kept: int, limit: int) -> int:
+        """Delete all but the latest ``kept`` runs of each job, up to ``limit`` of each."""
+        rows = await self._ledger.fetch(STATEMENTS.prune_job_runs, kept, limit)
+        return len(rows)
 
     async def backlog(self) -> Backlog:
         """Count what waits, each number no further than ``COUNTED_AT_MOST``."""

@@ -84,6 +84,7 @@ WITH requeued AS (
   UPDATE notification n
      SET status = CASE n.status WHEN 'processing' THEN 'queued' ELSE n.status END,
          sequence = n.sequence + 1, queued_at = now(), updated_at = now(),
+         lost_leases = n.lost_leases + (n.status = 'processing')::integer,
          lease_until = NULL, lease_owner = NULL
     FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS seen (id, sequence, why)
    WHERE n.id = ANY ($2) AND n.id = seen.id AND n.sequence = seen.sequence
@@ -102,7 +103,8 @@ SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, co
   FROM requeued
 
 -- standings --
-SELECT id, sequence, status, attempts, max_attempts, queued_at IS NOT NULL AS on_bus,
+SELECT id, sequence, status, attempts, max_attempts,
+       lost_leases + (status = 'processing')::integer AS lost_leases, queued_at IS NOT NULL AS on_bus,
        extract(epoch FROM lease_until - now())::float8 AS lease_seconds,
        extract(epoch FROM now() - updated_at)::float8 AS untouched_seconds
   FROM notification WHERE id = ANY ($1)
@@ -112,11 +114,14 @@ SELECT id, sequence, status, attempts, max_attempts, queued_at IS NOT NULL AS on
 WITH failed AS (
   UPDATE notification
      SET status = 'failed', sequence = sequence + 1, queued_at = NULL, due_at = NULL,
+         lost_leases = lost_leases + (status = 'processing')::integer,
          lease_until = NULL, lease_owner = NULL, next_retry_at = NULL,
          failure_class = 'poison', failure_reason = $2, failed_at = now(), updated_at = now()
    WHERE id = ANY ($1)
-     AND ((status = 'processing' AND lease_until < now())
-          OR (status IN :claimable AND queued_at IS NOT NULL AND attempts >= max_attempts))
+     AND queued_at IS NOT NULL
+     AND (status IN :claimable OR (status = 'processing' AND lease_until < now()))
+     AND (attempts >= max_attempts
+          OR lost_leases + (status = 'processing')::integer >= :lost_leases_at_most)
   RETURNING *
 ), traced AS (
   INSERT INTO notification_event (notification_id, sequence, event, details)
@@ -169,6 +174,38 @@ SELECT (SELECT count(*) FROM notification_default) AS notification,
 DELETE FROM idempotency_key
  WHERE id = ANY (ARRAY(SELECT id FROM idempotency_key WHERE expires_at < now()
                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+RETURNING 1
+
+-- write_job_runs --
+INSERT INTO job_run (id, job, instance, started_at, duration_seconds, runs, outcome, scanned,
+                     repaired, why, error, idle)
+SELECT id, job, $2, started_at, duration_seconds, runs, outcome, scanned, repaired,
+       why::jsonb, error, false
+  FROM unnest($1::uuid[], $3::text[], $4::timestamptz[], $5::float8[], $6::integer[],
+              $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[])
+       AS r (id, job, started_at, duration_seconds, runs, outcome, scanned, repaired, why, error)
+ON CONFLICT (id) DO NOTHING
+
+-- write_idle_runs --
+-- One row a job: how often a job found nothing to do is a metric, not history.
+INSERT INTO job_run (id, job, instance, started_at, duration_seconds, runs, outcome, scanned,
+                     repaired, why, error, idle)
+SELECT id, job, $2, started_at, duration_seconds, 1, 'finished', scanned, 0,
+       jsonb_build_object(), '', true
+  FROM unnest($1::uuid[], $3::text[], $4::timestamptz[], $5::float8[], $6::bigint[])
+       AS r (id, job, started_at, duration_seconds, scanned)
+ON CONFLICT (job) WHERE idle DO UPDATE
+   SET id = excluded.id, instance = excluded.instance, started_at = excluded.started_at,
+       duration_seconds = excluded.duration_seconds, scanned = excluded.scanned
+ WHERE job_run.id < excluded.id
+
+-- prune_job_runs --
+-- All but the latest of each job, up to a number of each.
+DELETE FROM job_run
+ WHERE id = ANY (ARRAY(SELECT r.id FROM (SELECT DISTINCT job FROM job_run) j
+                 CROSS JOIN LATERAL (SELECT id FROM job_run
+                                      WHERE job = j.job AND NOT idle
+                                      ORDER BY id DESC OFFSET $1 LIMIT $2) r))
 RETURNING 1
 
 -- backlog --

@@ -8,7 +8,6 @@ from uuid import UUID
 import structlog
 
 from contracts import lifecycle
-from contracts.lifecycle import Status
 from ops.runtime.bus import Bus
 from scheduler import stream
 from scheduler.metrics import Metrics
@@ -19,9 +18,7 @@ from scheduler.stream import Stored
 
 log = structlog.stdlib.get_logger()
 
-_POISON_REASON = (
-    "the bus delivered it as often as it will and no dispatcher lived to finish it"
-)
+_POISON_REASON = "the dispatchers that were sending it ended, time and again"
 
 
 class Verdict(StrEnum):
@@ -45,10 +42,11 @@ def judge(standing: Standing | None) -> Verdict:
     """Decide about a message the bus will not deliver, by where its notification stands."""
     if standing is None or standing.status in lifecycle.FINAL or not standing.on_bus:
         return Verdict.DROP
-    if standing.status == Status.PROCESSING:
-        alive = standing.lease_seconds is not None and standing.lease_seconds > 0
-        return Verdict.LEAVE if alive else Verdict.POISON
+    if standing.lease_seconds is not None and standing.lease_seconds > 0:
+        return Verdict.LEAVE
     if standing.attempts >= standing.max_attempts:
+        return Verdict.POISON
+    if standing.lost_leases >= lifecycle.LOST_LEASES_AT_MOST:
         return Verdict.POISON
     return Verdict.REPLACE
 

@@ -14,6 +14,7 @@ import structlog
 from contracts import subjects
 from contracts.channels import Channel
 from contracts.mesh import (
+    JobReading,
     LaneReading,
     ProviderReading,
     ServiceCondition,
@@ -37,6 +38,7 @@ class Readings(msgspec.Struct, kw_only=True):
     limits: dict[Channel, float] = {}
     tokens_per_second: dict[Channel, float] = {}
     providers: list[ProviderReading] = []
+    jobs: list[JobReading] = []
     gauges: dict[str, float] = {}
 
 
@@ -150,6 +152,7 @@ class Heartbeat:
             limits=readings.limits,
             tokens_per_second=readings.tokens_per_second,
             providers=readings.providers,
+            jobs=readings.jobs,
             gauges=readings.gauges,
         )
 

@@ -1,8 +1,9 @@
 """Named SQL beside the Python that runs it.
 
 A file holds blocks that begin with ``-- name --``. The words ``:claimable``,
-``:cancellable`` and ``:final`` stand for the lists the lifecycle gives them, and
-``:picked_letters`` for the filter that operations on dead letters share.
+``:cancellable`` and ``:final`` stand for the lists the lifecycle gives them,
+``:lost_leases_at_most`` for its bound, and ``:picked_letters`` for the filter that operations
+on dead letters share.
 """
 
 import re
@@ -25,6 +26,7 @@ _WORDS = {
     ":claimable": _sql_list(lifecycle.CLAIMABLE),
     ":cancellable": _sql_list(lifecycle.CANCELLABLE),
     ":final": _sql_list(lifecycle.FINAL),
+    ":lost_leases_at_most": str(lifecycle.LOST_LEASES_AT_MOST),
     ":picked_letters": PICKED_LETTERS,
 }
 

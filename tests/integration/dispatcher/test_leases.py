@@ -12,6 +12,8 @@ import pytest_asyncio
 from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.settings import MeshSettings
+from dispatcher import suspects
+from dispatcher.holdings import Claim
 from dispatcher.settings import DispatcherSettings
 from dispatcher.store import Result, Store
 from ops.runtime.bus import Bus
@@ -69,6 +71,12 @@ async def end_leases(ledger: Ledger, ids: Sequence[UUID]) -> None:
     )
 
 
+async def take_over(ledger: Ledger, owner: str, id_: UUID) -> Claim:
+    """Claim a notification whose lease has ended, as another dispatcher does."""
+    [claim] = await Store(ledger, owner, 15).claim_suspects([id_], suspects.WEIGHTS, 64)
+    return claim
+
+
 async def test_several_dispatchers_never_send_one_notification_twice(
     ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
 ) -> None:
@@ -97,7 +105,9 @@ async def test_a_claim_leaves_a_live_lease_alone(ledger: Ledger) -> None:
     [claim] = await Store(ledger, "first", 15).claim([id_])
 
     assert (claim.fence, claim.attempts) == (3, 1)
-    assert await Store(ledger, "second", 15).claim([id_]) == []
+    second = Store(ledger, "second", 15)
+    assert await second.claim([id_]) == []
+    assert await second.claim_suspects([id_], suspects.WEIGHTS, 64) == []
     assert (await row_of(ledger, id_))["lease_owner"] == "first"
 
 
@@ -105,9 +115,9 @@ async def test_a_claim_takes_over_a_lease_that_has_ended(ledger: Ledger) -> None
     [id_] = await seed_notifications(ledger, None, 1)
     await Store(ledger, "first", 15).claim([id_])
     await end_leases(ledger, [id_])
-    [claim] = await Store(ledger, "second", 15).claim([id_])
+    claim = await take_over(ledger, "second", id_)
 
-    assert (claim.fence, claim.attempts) == (4, 2)
+    assert (claim.fence, claim.attempts, claim.lost_leases) == (4, 2, 1)
 
 
 async def test_an_outcome_without_the_fence_of_its_claim_changes_nothing(
@@ -117,7 +127,7 @@ async def test_an_outcome_without_the_fence_of_its_claim_changes_nothing(
     first, second = Store(ledger, "first", 15), Store(ledger, "second", 15)
     [lost] = await first.claim([id_])
     await end_leases(ledger, [id_])
-    [held] = await second.claim([id_])
+    held = await take_over(ledger, "second", id_)
 
     assert await first.settle([delivered(id_, lost.fence)]) == {}
     assert await first.record_late([delivered(id_, lost.fence)]) == {}
@@ -232,7 +242,7 @@ async def test_a_late_outcome_overwrites_nothing_and_acknowledges_nothing(
     async with running_dispatcher(ours):
         await until(lambda: endpoint.received)
         await end_leases(ledger, [id_])
-        [thief] = await Store(ledger, "thief", 15).claim([id_])
+        thief = await take_over(ledger, "thief", id_)
         gate.opened.set()
         await until(lambda: has_event(ledger, id_, "late_outcome"))
 

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 
-from scheduler.jobs import Holder, Job, JobName, run_job
+from scheduler.jobs import Done, Holder, Job, JobName, run_job
 from scheduler.metrics import Metrics
+from scheduler.runs import Runs
 
 
 class Everyone:
@@ -19,18 +20,26 @@ class Everyone:
 
 @asynccontextmanager
 async def running(
-    *steps: Callable[[], Awaitable[float | None]],
+    *steps: Callable[[], Awaitable[Done]],
     holder: Holder | None = None,
     period_seconds: float = 0.02,
 ) -> AsyncIterator[None]:
     """Repeat each step as a job until the block is left; none may have failed."""
     registry = CollectorRegistry()
-    errors = Metrics(registry).loop_errors
+    metrics = Metrics(registry)
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for step in steps:
             job = Job(JobName.RELEASE, period_seconds, step)
-            group.create_task(run_job(job, holder or Everyone(), stopping, errors))
+            group.create_task(
+                run_job(
+                    job,
+                    holder or Everyone(),
+                    Runs(metrics),
+                    stopping,
+                    metrics.loop_errors,
+                )
+            )
         try:
             yield
         finally:

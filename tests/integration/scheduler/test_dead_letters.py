@@ -182,7 +182,7 @@ async def test_a_notification_that_kills_its_dispatchers_fails_once(
 ):
     heard = await bus.nc.subscribe(subjects.STATUS_ALL)
     [id_] = await seed(ledger, bus, 1)
-    await shape(ledger, [id_], DEAD_DISPATCHER)
+    await shape(ledger, [id_], DEAD_DISPATCHER, "lost_leases = 4")
     await exhaust(bus, 1)
     copy = await bus.js.get_msg(ADVISORY, seq=1)
     assert copy.subject is not None
@@ -247,7 +247,7 @@ async def test_what_a_dispatcher_is_still_at_work_on_is_settled_when_its_lease_e
     dead_letters: DeadLetters, ledger: Ledger, bus: Bus
 ):
     [id_] = await seed(ledger, bus, 1)
-    await shape(ledger, [id_], LEASED)
+    await shape(ledger, [id_], LEASED, "lost_leases = 4")
     await shape(ledger, [id_], "lease_until = now() + interval '2 seconds'")
     await exhaust(bus, 1)
 
@@ -329,7 +329,7 @@ async def test_a_dead_letter_whose_advisory_was_lost_is_swept_up(
     await give_up(ledger, [young], age_seconds=1)
     sweep = Sweep(store, publisher, late_seconds=10)
 
-    while await sweep.step() == 0:
+    while (await sweep.step()).pause_seconds == 0:
         pass
 
     assert sorted(letter.notification_id for letter in await letters(bus)) == old

@@ -68,12 +68,12 @@ async def test_a_ledger_in_use_is_not_kept_waiting_for_partitions(
         async with reader.transaction():
             await reader.execute("LOCK TABLE notification_default IN ACCESS SHARE MODE")
             async with asyncio.timeout(3):
-                assert await partitions.step() == 60
+                assert (await partitions.step()).pause_seconds == 60
     finally:
         await reader.close()
     assert await partitions_of(ledger, "notification") == before
 
-    assert await partitions.step() is None
+    assert (await partitions.step()).pause_seconds is None
     assert await partitions_of(ledger, "notification") > before
 
 
@@ -91,7 +91,7 @@ async def test_expired_idempotency_keys_go_in_pages_and_others_stay(
     )
     pruning = Pruning(store, metrics)
 
-    pauses = [await pruning.step() for _ in range(3)]
+    pauses = [(await pruning.step()).pause_seconds for _ in range(3)]
 
     assert await count(ledger, "idempotency_key") == 100
     assert pauses[-1] is None, "then it rests"

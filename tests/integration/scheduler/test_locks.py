@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from ops.runtime import ledger as ledgers
 from ops.runtime.ledger import Ledger
-from scheduler.jobs import JobName
+from scheduler.jobs import Done, JobName
 from scheduler.locks import Locks
 from scheduler.metrics import Metrics
 from tests.integration.scheduler.running import running
@@ -121,11 +121,13 @@ async def test_a_job_runs_in_one_scheduler_and_goes_on_in_the_other_when_its_loc
     one, other = make_locks(), make_locks()
     steps: Counter[str] = Counter()
 
-    async def step_of_one() -> None:
+    async def step_of_one() -> Done:
         steps["one"] += 1
+        return Done()
 
-    async def step_of_other() -> None:
+    async def step_of_other() -> Done:
         steps["other"] += 1
+        return Done()
 
     async with running(step_of_one, holder=one):
         await until(lambda: steps["one"] > 5)

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from contracts import subjects
-from contracts.mesh import ServiceCondition, ServiceState
+from contracts.mesh import JobOutcome, JobReading, ServiceCondition, ServiceState
 from ops.embedded import ports
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
@@ -100,12 +100,17 @@ async def test_a_scheduler_does_its_work_tells_the_mesh_and_drains(
     scheduler = await start()
 
     await until(lambda: _is(ids_on_bus(bare_bus), {due: 1, late: 1}), 15)
+    readings = await _readings_of(states, "outbox", "reconcile")
     state = await _state_with(states, "outbox_groups")
     scheduler.process.terminate()
 
     assert await asyncio.wait_for(scheduler.process.wait(), 8) == 0
     assert state.condition == ServiceCondition.READY
     assert state.gauges["jobs_held"] == len(JobName)
+    assert "outbox" in await _repairers(ledger)
+    assert readings["reconcile"].outcome == JobOutcome.FINISHED
+    assert readings["reconcile"].next_at is not None
+    assert "+" in readings["outbox"].strip
     assert state.gauges.keys() == {
         "jobs_held",
         "due_notifications",
@@ -159,6 +164,22 @@ async def _state_with(states, gauge: str) -> ServiceState:
         state = msgspec.json.decode(message.data, type=ServiceState)
         if gauge in state.gauges and state.gauges["jobs_held"] == len(JobName):
             return state
+
+
+async def _readings_of(states, *jobs: str) -> dict[str, JobReading]:
+    """Return what is told of these jobs, as soon as each has run."""
+    while True:
+        message = await states.next_msg(8)
+        state = msgspec.json.decode(message.data, type=ServiceState)
+        readings = {reading.name: reading for reading in state.jobs}
+        if readings.keys() >= set(jobs):
+            return readings
+
+
+async def _repairers(ledger: Ledger) -> set[str]:
+    """Return the jobs of which the ledger says that they put something right."""
+    rows = await ledger.fetch("SELECT job FROM job_run WHERE repaired > 0")
+    return {row["job"] for row in rows}
 
 
 async def _is(awaitable: Awaitable[object], value: object) -> bool:

@@ -103,7 +103,7 @@ async def test_a_ledger_in_use_is_not_kept_waiting_and_what_was_detached_is_foun
         async with reader.transaction():
             await reader.fetch("SELECT count(*) FROM notification")
             async with asyncio.timeout(3):
-                assert await retention.step() == 60
+                assert (await retention.step()).pause_seconds == 60
     finally:
         await reader.close()
     assert await count(ledger, "notification") == 1

@@ -17,6 +17,7 @@ def seen(status: Status = Status.QUEUED, **facts: Any) -> Sighting:
         "on_bus": status not in FINAL,
         "expired": False,
         "exhausted": False,
+        "suspect": False,
         "lease_seconds": None,
         "wait_seconds": None,
     }
@@ -59,6 +60,14 @@ def seen(status: Status = Status.QUEUED, **facts: Any) -> Sighting:
         (
             seen(Status.PROCESSING, lease_seconds=-0.1),
             Verdict("raced", Action.PUT_BACK, 0.2),
+        ),
+        (
+            seen(Status.PROCESSING, lease_seconds=-0.1, suspect=True),
+            Verdict("suspect", Action.PUT_BACK, 0.5),
+        ),
+        (
+            seen(Status.RETRYING, wait_seconds=12.0, suspect=True),
+            Verdict("early", Action.PUT_BACK, 12.0),
         ),
         (seen(Status.QUEUED), Verdict("raced", Action.PUT_BACK, 0.2)),
     ],

@@ -2,6 +2,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from contracts.channels import LANES
+from contracts.mesh import JobOutcome
 from contracts.outcomes import FailureClass
 from scheduler.advisories import AdvisoryKind
 from scheduler.jobs import JobName
@@ -17,7 +18,9 @@ def test_every_series_is_there_from_the_start():
         lines = generate_latest(registry).decode().splitlines()
         return sum(line.startswith(f"tocsin_scheduler_{name}") for line in lines)
 
-    assert series("loop_errors_total{") == len(JobName)
+    assert series("loop_errors_total{") == len(JobName) + 1
+    assert series("job_runs_total{") == len(JobName) * len(JobOutcome)
+    assert series("job_duration_seconds_count{") == len(JobName)
     assert series("job_held{") == len(JobName)
     assert series("released_total{") == len(LANES)
     assert series("reconcile_repaired_total{") == len(Why)

@@ -21,6 +21,7 @@ def standing(status: Status, **overrides: object) -> Standing:
         "status": status,
         "attempts": 1,
         "max_attempts": 5,
+        "lost_leases": 0,
         "on_bus": True,
         "lease_seconds": None,
         "untouched_seconds": 0.0,
@@ -38,9 +39,19 @@ def test_a_message_of_an_unknown_or_parked_notification_is_dropped():
     assert judge(standing(Status.RETRYING, on_bus=False)) == Verdict.DROP
 
 
-def test_a_notification_whose_dispatcher_is_gone_is_poison_and_a_living_lease_is_not():
-    assert judge(standing(Status.PROCESSING, lease_seconds=-0.1)) == Verdict.POISON
-    assert judge(standing(Status.PROCESSING, lease_seconds=0.1)) == Verdict.LEAVE
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.QUEUED, Status.RETRYING])
+def test_a_notification_is_poison_once_it_has_lost_too_many_dispatchers(
+    status: Status,
+):
+    assert judge(standing(status, lost_leases=4, lease_seconds=-0.1)) == Verdict.REPLACE
+    assert judge(standing(status, lost_leases=5, lease_seconds=-0.1)) == Verdict.POISON
+
+
+def test_a_notification_with_a_living_lease_is_left_alone():
+    assert (
+        judge(standing(Status.PROCESSING, lost_leases=5, lease_seconds=0.1))
+        == Verdict.LEAVE
+    )
 
 
 @pytest.mark.parametrize("status", sorted(lifecycle.CLAIMABLE))
