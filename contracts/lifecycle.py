@@ -57,3 +57,5 @@ class TraceEvent(StrEnum):
     REQUEUED = "requeued"  #: put on the bus again because the bus had lost it
     LATE_OUTCOME = "late_outcome"  #: an outcome that came after its lease was lost
     ERASED = "erased"  #: recipient and content were taken out, on request
+    CONFIRMED = "confirmed"  #: a receipt: it reached the handset, mailbox or device
+    BOUNCED = "bounced"  #: a receipt: it came back after the provider had accepted it

@@ -5,18 +5,15 @@ retyped, renamed or reused. A breaking change is a new tag, accepted beside the 
 Golden files in ``tests/contracts/`` hold one example of each tag for ever.
 """
 
-from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from contracts.channels import Channel, Priority
 from contracts.lifecycle import Status
 from contracts.outcomes import FailureClass
-
-UtcTime = Annotated[datetime, Meta(tz=True)]
+from contracts.receipts import Receipt
+from contracts.times import UtcTime as UtcTime
 
 CORRELATION_HEADER = "Tocsin-Correlation-Id"
 TRACEPARENT_HEADER = "traceparent"
@@ -61,6 +58,25 @@ class StatusChanged(Message, frozen=True, tag="status.changed.v1"):
     provider: str | None = None
 
 
+class ReceiptArrived(Message, frozen=True, tag="receipt.arrived.v1"):
+    """A provider told more of a notification. Its status is what it was, and so is ``sequence``.
+
+    Told once for each receipt, in the order they came; ``receipt.rank`` says which is newer.
+    """
+
+    notification_id: UUID
+    tenant: str
+    channel: Channel
+    priority: Priority
+    status: Status
+    attempts: int
+    sequence: int
+    status_at: UtcTime  #: when it came to that status
+    receipt: Receipt
+    correlation_id: str
+    batch_id: UUID | None = None
+
+
 class DeadLettered(Message, frozen=True, tag="dead_letter.v1"):
     """A notification was given up. Its recipient and body stay in the ledger."""
 
@@ -89,7 +105,9 @@ class OperatorActed(Message, frozen=True, tag="operator.acted.v1"):
     tenant: str
 
 
-AnyMessage = NotificationQueued | StatusChanged | DeadLettered | OperatorActed
+AnyMessage = (
+    NotificationQueued | StatusChanged | ReceiptArrived | DeadLettered | OperatorActed
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)

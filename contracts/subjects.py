@@ -4,6 +4,7 @@ from uuid import UUID
 
 from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import Status
+from contracts.receipts import ReceiptKind
 
 NOTIFY_ALL = "notify.>"
 STATUS_ALL = "status.>"
@@ -36,6 +37,17 @@ def lane_of(subject: str) -> Lane:
 def status(tenant: str, channel: Channel, new: Status, notification_id: UUID) -> str:
     """Announce that a notification has changed its status."""
     return f"status.{tenant}.{channel}.{new}.{notification_id}"
+
+
+def receipt(
+    tenant: str, channel: Channel, kind: ReceiptKind, notification_id: UUID
+) -> str:
+    """Announce what a provider told of a notification; its kind is where a status would be.
+
+    So whoever may hear of a notification's statuses hears of its receipts, and a
+    subscription to one status brings none.
+    """
+    return f"status.{tenant}.{channel}.{kind}.{notification_id}"
 
 
 def status_of_notification(notification_id: UUID, tenant: str = "*") -> str:

@@ -92,6 +92,17 @@ class Notification(Table, tablename="notification"):
         default=0,
         help_text="Dispatchers that ended, or lost touch, while they were sending it.",
     )
+    receipt = JSONB(
+        null=True,
+        default=None,
+        help_text="The newest receipt by the provider's clock (``contracts.receipts``).",
+    )
+    receipt_ids = Array(
+        base_column=UUID(default=None),
+        null=True,
+        default=None,
+        help_text="Every receipt that is in the trace, so that none is there twice.",
+    )
 
 
 class NotificationEvent(Table, tablename="notification_event"):

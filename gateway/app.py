@@ -22,6 +22,7 @@ from gateway.metrics import Metrics
 from gateway.once import Once
 from gateway.proxies import Proxies
 from gateway.publishing import Publishing
+from gateway.receipts.store import ReceiptStore
 from gateway.rest import build_app
 from gateway.routes.batches import Batches
 from gateway.routes.cancel import Cancelling
@@ -31,6 +32,7 @@ from gateway.routes.erasures import Erasures
 from gateway.routes.health import Probes
 from gateway.routes.listing import Listing
 from gateway.routes.notifications import Notifications
+from gateway.routes.receipts import Receipts
 from gateway.routes.summary import Summaries
 from gateway.routes.templates import TemplateRoutes
 from gateway.routing import RouteName
@@ -129,6 +131,7 @@ class Gateway:
             *self._live.routes(),
             *DeadLetters(once, letters).routes(),
             *Erasures(once, letters).routes(),
+            *self._receipts().routes(),
             *Probes(service.readiness, service.registry).routes(),
             *Docs().routes(),
         ]
@@ -153,6 +156,15 @@ class Gateway:
             return Keyring(self._store, seconds).authenticate
         log.warning("authentication.disabled", host=self._settings.gateway_host)
         return let_everyone_in
+
+    def _receipts(self) -> Receipts:
+        return Receipts(
+            self._settings.gateway_receipts,
+            str(self._settings.gateway_public_url or ""),
+            ReceiptStore(self._service.ledger),
+            self._publishing,
+            self._metrics,
+        )
 
     def _limit(self) -> Allowances | None:
         per_minute = self._settings.gateway_rate_limit

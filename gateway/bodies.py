@@ -12,6 +12,12 @@ _JSON = re.compile(
 )
 
 
+_FORM = re.compile(
+    r"application/x-www-form-urlencoded[ \t]*(;[ \t]*(charset[ \t]*=[ \t]*\"?utf-?8\"?[ \t]*)?)?",
+    re.IGNORECASE,
+)
+
+
 async def read_json(call: Call, at_most_bytes: int) -> bytes:
     """Return the body of a call that says it is JSON.
 
@@ -21,6 +27,17 @@ async def read_json(call: Call, at_most_bytes: int) -> bytes:
     if sent != b"application/json" and not _JSON.fullmatch(sent.decode("latin-1")):
         raise Refusal(
             ProblemType.UNSUPPORTED_MEDIA_TYPE, "send the body as application/json"
+        )
+    return await call.read(at_most_bytes)
+
+
+async def read_form(call: Call, at_most_bytes: int) -> bytes:
+    """Return the body of a call that says it is a form."""
+    sent = call.headers.get(b"content-type", b"").decode("latin-1")
+    if not _FORM.fullmatch(sent):
+        raise Refusal(
+            ProblemType.UNSUPPORTED_MEDIA_TYPE,
+            "send the body as application/x-www-form-urlencoded",
         )
     return await call.read(at_most_bytes)
 

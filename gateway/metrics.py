@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.channels import LANES, Lane
 from contracts.problems import ProblemType
+from gateway.receipts.readings import ReceiptOutcome
+from gateway.receipts.sources import ReceiptForm
 from gateway.routing import RouteName
 
 _GROUP_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
@@ -52,6 +54,9 @@ class StatusClass(StrEnum):
     CLIENT_ERROR = "4xx"
     SERVER_ERROR = "5xx"
 
+
+#: Beside the outcomes of receipts: what was not signed, stale, or no receipt at all.
+_REFUSED = "refused"
 
 _CLASS_OF = {
     1: StatusClass.INFORMATION,
@@ -167,6 +172,17 @@ class Metrics:
             "Status events that could not be sent.",
             registry=registry,
         )
+        receipts = Counter(
+            "tocsin_receipts",
+            "Receipts that providers sent, by what became of them.",
+            ["form", "outcome"],
+            registry=registry,
+        )
+        self._receipts = {
+            (form, outcome): receipts.labels(form, outcome)
+            for form in ReceiptForm
+            for outcome in (*ReceiptOutcome, _REFUSED)
+        }
         self.total_requests = 0
         self.total_accepted = 0
 
@@ -229,3 +245,11 @@ class Metrics:
     def status_events_lost(self, count: int) -> None:
         """Count announcements that could not be sent."""
         self._status_events_lost.inc(count)
+
+    def receipt_taken(self, form: ReceiptForm, outcome: ReceiptOutcome) -> None:
+        """Count one receipt."""
+        self._receipts[form, outcome].inc()
+
+    def receipt_refused(self, form: ReceiptForm) -> None:
+        """Count one receipt that was refused."""
+        self._receipts[form, _REFUSED].inc()

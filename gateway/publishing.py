@@ -16,7 +16,7 @@ from contracts import messages, subjects
 from contracts.channels import LANES
 from contracts.ids import time_of
 from contracts.lifecycle import Status
-from contracts.messages import NotificationQueued, StatusChanged
+from contracts.messages import NotificationQueued, ReceiptArrived, StatusChanged
 from gateway.metrics import LeftBecause, Metrics
 from gateway.submissions import NewNotification
 from ops.runtime.bus import Bus
@@ -114,13 +114,10 @@ class Publishing:
             self.give_back(confirmed)
             log.warning("outbox.not_swept", error=type(error).__name__)
 
-    async def tell(self, event: StatusChanged) -> None:
+    async def tell(self, event: StatusChanged | ReceiptArrived) -> None:
         """Announce one change that is committed; a lost event is counted, nothing else."""
-        subject = subjects.status(
-            event.tenant, event.channel, event.status, event.notification_id
-        )
         try:
-            await announce(self._bus, [(subject, messages.encode(event))])
+            await announce(self._bus, [(_subject(event), messages.encode(event))])
         except BusUnavailable:
             self._metrics.status_events_lost(1)
 
@@ -186,6 +183,16 @@ def _announcement(notification: NewNotification) -> tuple[str, bytes]:
         batch_id=notification.batch_id,
     )
     return subjects.status(tenant, channel, status, id_), messages.encode(event)
+
+
+def _subject(event: StatusChanged | ReceiptArrived) -> str:
+    if isinstance(event, ReceiptArrived):
+        return subjects.receipt(
+            event.tenant, event.channel, event.receipt.kind, event.notification_id
+        )
+    return subjects.status(
+        event.tenant, event.channel, event.status, event.notification_id
+    )
 
 
 def _outgoing(notification: NewNotification) -> Outgoing:

@@ -48,6 +48,7 @@ class RouteName(StrEnum):
     ERASE_RECIPIENT = "erase_recipient"
     GET_ERASURE = "get_erasure"
     STOP_ERASURE = "stop_erasure"
+    TAKE_RECEIPT = "take_receipt"
     LIVE = "live"
     READY = "ready"
     METRICS = "metrics"

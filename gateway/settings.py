@@ -4,10 +4,11 @@ import ipaddress
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, HttpUrl, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from contracts.settings import MeshSettings
+from gateway.receipts.sources import ReceiptForm, ReceiptSource, read_sources
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,6 +35,7 @@ def _networks(value: Any) -> Any:
 #: Settings that are written as words with commas between them.
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_divide)]
+Sources = Annotated[tuple[ReceiptSource, ...], NoDecode, BeforeValidator(read_sources)]
 
 
 def is_loopback(host: str) -> bool:
@@ -97,6 +99,14 @@ class GatewaySettings(MeshSettings):
     gateway_send_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """How long a client may keep an answer from being sent by not reading it."""
 
+    gateway_public_url: HttpUrl | None = None
+    """The gateway's address as providers know it, like ``https://notify.example.com``: what
+    stands before ``/api``. Twilio signs it, so proxies must not hide it."""
+    gateway_receipts: Sources = ()
+    """Providers that may send receipts to ``/api/v1/receipts/<name>``, like
+    ``twilio,acme=webhook``; ``TOCSIN_RECEIPTS_<NAME>_SECRET`` is what they sign with, and
+    ``…_PREVIOUS_SECRET`` what they may still sign with while it is changed."""
+
     @field_validator("gateway_require_keys")
     @classmethod
     def _refuse_an_open_door(cls, required: bool, info: ValidationInfo) -> bool:
@@ -124,3 +134,15 @@ class GatewaySettings(MeshSettings):
                 "TOCSIN_GATEWAY_REQUIRE_KEYS=true"
             )
         return origins
+
+    @field_validator("gateway_receipts")
+    @classmethod
+    def _know_what_twilio_signs(
+        cls, sources: tuple[ReceiptSource, ...], info: ValidationInfo
+    ) -> tuple[ReceiptSource, ...]:
+        forms = {source.form for source in sources}
+        if ReceiptForm.TWILIO in forms and info.data.get("gateway_public_url") is None:
+            raise ValueError(
+                "receipts of Twilio need TOCSIN_GATEWAY_PUBLIC_URL, which it signs"
+            )
+        return sources

@@ -18,6 +18,7 @@ import msgspec
 from contracts.channels import LANES, Channel
 from contracts.keys import Role
 from contracts.lifecycle import Status
+from contracts.receipts import Receipt
 from gateway.filters import Filters, Range
 from gateway.submissions import (
     KeyOwner,
@@ -62,6 +63,7 @@ _SEARCH_SETTINGS = (
 
 _SHOWN = NotificationView.__struct_fields__
 _NO_DETAILS = msgspec.Raw(b"{}")
+_decode_receipt = msgspec.json.Decoder(Receipt).decode
 
 
 def facts_of(error: Exception) -> dict[str, Any]:
@@ -384,11 +386,16 @@ def _notification(row: asyncpg.Record) -> NotificationView:
     fields = {name: row[name] for name in _SHOWN}
     if (metadata := fields["metadata"]) is not None:
         fields["metadata"] = msgspec.Raw(metadata.encode())
+    if (receipt := fields["receipt"]) is not None:
+        fields["receipt"] = _decode_receipt(receipt)
     return NotificationView(**fields)
 
 
 def _status(row: asyncpg.Record) -> StatusView:
-    return StatusView(**{**row, "status": Status(row["status"])})
+    fields = {**row, "status": Status(row["status"])}
+    if (receipt := fields.get("receipt")) is not None:
+        fields["receipt"] = _decode_receipt(receipt)
+    return StatusView(**fields)
 
 
 def _trace_entry(row: asyncpg.Record) -> TraceEntry:

@@ -81,7 +81,8 @@ SELECT body_hash, response, correlation_id
 SELECT id, channel, recipient, content, status, priority, attempts, max_attempts, created_at,
        updated_at, correlation_id, batch_id, template_id, idempotency_key, metadata,
        scheduled_at, expires_at, next_retry_at, failure_reason, failure_class, provider,
-       provider_message_id, last_attempted_at, delivered_at, failed_at, cancelled_at
+       provider_message_id, last_attempted_at, delivered_at, failed_at, cancelled_at,
+       receipt
   FROM notification
  WHERE tenant = $1 AND id = $2
 
@@ -93,7 +94,8 @@ SELECT id, size, last_id, correlation_id, created_at FROM batch WHERE tenant = $
 SELECT id, channel, recipient, content, status, priority, attempts, max_attempts, created_at,
        updated_at, correlation_id, batch_id, template_id, idempotency_key, metadata,
        scheduled_at, expires_at, next_retry_at, failure_reason, failure_class, provider,
-       provider_message_id, last_attempted_at, delivered_at, failed_at, cancelled_at
+       provider_message_id, last_attempted_at, delivered_at, failed_at, cancelled_at,
+       receipt
   FROM notification
  WHERE tenant = $1 AND id > $2 AND id <= $3 AND batch_id = $2
  ORDER BY id
@@ -105,7 +107,7 @@ SELECT id FROM notification
 
 -- find_standings --
 -- Where notifications stand now.
-SELECT id AS notification_id, status, batch_id, attempts, updated_at AS at, sequence
+SELECT id AS notification_id, status, batch_id, attempts, updated_at AS at, sequence, receipt
   FROM notification
  WHERE tenant = $1 AND id = ANY($2::uuid[])
 

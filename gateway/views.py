@@ -11,6 +11,8 @@ from contracts.channels import Channel, Priority
 from contracts.ids import time_of
 from contracts.lifecycle import Status
 from contracts.messages import UtcTime
+from contracts.receipts import Receipt
+from gateway.receipts.readings import ReceiptOutcome
 from gateway.submissions import NewNotification
 
 encode = msgspec.json.Encoder().encode
@@ -45,6 +47,7 @@ class NotificationView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=Fals
     delivered_at: UtcTime | None = None
     failed_at: UtcTime | None = None
     cancelled_at: UtcTime | None = None
+    receipt: Receipt | None = None  #: the newest by its provider's clock
 
 
 def accepted(notification: NewNotification) -> NotificationView:
@@ -97,6 +100,8 @@ class StatusView(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     attempts: int
     at: UtcTime
     sequence: int
+    receipt: Receipt | None = None
+    """The newest that is known, where it stands; or the one that came, the status as it was."""
 
 
 class Page(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -159,6 +164,12 @@ class Trace(msgspec.Struct, kw_only=True):
 
     notification_id: UUID
     entries: list[TraceEntry]
+
+
+class ReceiptTaken(msgspec.Struct, kw_only=True):
+    """What became of a receipt."""
+
+    outcome: ReceiptOutcome
 
 
 class Health(msgspec.Struct):

@@ -6,12 +6,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from contracts.lifecycle import FINAL, TraceEvent
+from contracts.receipts import ReceiptKind
 from ops.client import Notification, Trace, TraceEntry
 
 _BAR_CELLS = 20
 _KNOWN = {
     *("attempt", "outcome", "provider", "code", "words", "duration_ms", "retry_at"),
-    *("dispatcher", "why", "was"),
+    *("dispatcher", "why", "was", "at", "message_id", "id"),
 }
 #: What the time before an event was spent on, by the event before it.
 _WAITED_FOR = {
@@ -21,6 +22,7 @@ _WAITED_FOR = {
     TraceEvent.REQUEUED: "for a dispatcher",
     "processing": "for the provider",
     "retrying": "to try again",
+    "delivered": "for a receipt",
 }
 
 
@@ -70,9 +72,10 @@ def text(notification: Notification, trace: Trace, now: datetime) -> Iterator[st
         words = "; ".join(part for part in (waited, line.words) if part)
         row = f" {line.at:%H:%M:%S.%f}"[:-3] + f"  {line.event:<11}{gap:>10}"
         yield f"{row}  {bar:<{_BAR_CELLS}}  {words}".rstrip()
-    if trace.entries and notification.status not in FINAL:
-        since = (now - trace.entries[-1].created_at).total_seconds()
-        waits = _WAITED_FOR.get(trace.entries[-1].event, "")
+    moves = [entry for entry in trace.entries if entry.event not in set(ReceiptKind)]
+    if moves and notification.status not in FINAL:
+        since = (now - moves[-1].created_at).total_seconds()
+        waits = _WAITED_FOR.get(moves[-1].event, "")
         yield f" {'now':<12}  {'':<11}{'+' + duration(since):>10}  waiting {waits}".rstrip()
 
 
@@ -96,8 +99,14 @@ def _heading(notification: Notification, now: datetime) -> str:
     return (
         f"{notification.id}  {notification.channel}/{notification.priority}"
         f"  {notification.status.upper()} {'in' if final else 'for'} {took},"
-        f" {tries} attempt{'' if tries == 1 else 's'}"
+        f" {tries} attempt{'' if tries == 1 else 's'}{_receipt(notification)}"
     )
+
+
+def _receipt(notification: Notification) -> str:
+    """Say what the provider told last, which is news where nothing else is."""
+    receipt = notification.receipt
+    return f", then {receipt.kind.upper()}" if receipt is not None else ""
 
 
 def _words(entry: TraceEntry) -> str:
@@ -116,6 +125,10 @@ def _words(entry: TraceEntry) -> str:
         parts.append(f'"{" ".join(said)}"')
     if (took := details.get("duration_ms")) is not None:
         parts.append(f"{took} ms")
+    if message_id := details.get("message_id"):
+        parts.append(str(message_id))
+    if at := details.get("at"):
+        parts.append(f"at {str(at)[11:19]} by its clock")
     if retry_at := details.get("retry_at"):
         parts.append(f"again at {str(retry_at)[11:19]}")
     if why := details.get("why"):

@@ -18,6 +18,7 @@ from pydantic_settings import SettingsConfigDict
 
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
+from contracts.receipts import NOTIFICATION_PARAMETER
 from dispatcher.providers import http
 from dispatcher.providers.port import (
     OutboundMessage,
@@ -62,6 +63,9 @@ class TwilioSettings(ProviderSettings):
     """A number, a short code, a name, or a messaging service (``MG…``)."""
     base_url: http.SecureUrl = HttpUrl("https://api.twilio.com")
     """Where the API is; another one for a region."""
+    receipts_url: HttpUrl | None = None
+    """Where Twilio tells what becomes of messages: the gateway's public address and
+    ``/api/v1/receipts/twilio``. Without it, it tells nothing."""
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
 
 
@@ -94,6 +98,7 @@ class TwilioProvider(Provider):
         self._url = f"{base}/2010-04-01/Accounts/{settings.account_sid}/Messages.json"
         is_service = settings.sender.startswith("MG") and len(settings.sender) == 34
         self._from = {"MessagingServiceSid" if is_service else "From": settings.sender}
+        self._receipts_url = settings.receipts_url and str(settings.receipts_url)
         self.timeout_seconds = settings.timeout_seconds
 
     @classmethod
@@ -109,6 +114,12 @@ class TwilioProvider(Provider):
     async def send(self, message: OutboundMessage) -> Outcome:
         """Create one message and say what Twilio made of it."""
         form = {"To": message.recipient, "Body": message.content, **self._from}
+        if self._receipts_url:
+            # Our id in it finds the notification, even before Twilio's own is in the ledger.
+            id_ = message.notification_id
+            form["StatusCallback"] = (
+                f"{self._receipts_url}?{NOTIFICATION_PARAMETER}={id_}"
+            )
         try:
             async with self._session.post(
                 self._url,

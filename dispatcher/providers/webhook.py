@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
+from contracts.signatures import signature_headers, signing_key
 from dispatcher.providers import http
 from dispatcher.providers.addresses import AddressRefused, is_public, public_socket
 from dispatcher.providers.port import (
@@ -21,7 +22,6 @@ from dispatcher.providers.port import (
     ProviderSettings,
     short,
 )
-from dispatcher.providers.signatures import signature_headers, signing_key
 
 _GONE = 410
 

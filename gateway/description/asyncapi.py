@@ -9,8 +9,9 @@ from contracts import messages, subjects
 from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.mesh import ServiceState
-from contracts.messages import DeadLettered, StatusChanged
+from contracts.messages import DeadLettered, ReceiptArrived, StatusChanged
 from contracts.problems import Problem
+from contracts.receipts import ReceiptKind
 from contracts.topology import DLQ, STATUS, Stream
 from gateway.description import examples
 from gateway.description.operations import Schema
@@ -40,6 +41,10 @@ _PARAMETERS: Mapping[str, Schema] = {
         "description": "The new status.",
         "enum": [str(status) for status in Status],
     },
+    "kind": {
+        "description": "What the receipt says.",
+        "enum": [str(kind) for kind in ReceiptKind],
+    },
     "notification_id": {"description": "The id of the notification."},
     "service": {"description": "The name of the service."},
     "instance": {"description": "The name of the process among its like."},
@@ -53,6 +58,9 @@ def _addresses() -> dict[str, str]:
     return {
         "status": subjects.status(
             word("tenant"), word("channel"), word("status"), word("notification_id")
+        ),
+        "receipts": subjects.receipt(
+            word("tenant"), word("channel"), word("kind"), word("notification_id")
         ),
         "deadLetters": subjects.dead_letter(lane),
         "meshState": subjects.mesh_state(word("service"), word("instance")),
@@ -121,6 +129,7 @@ def document() -> Schema:
     """Return the whole document."""
     types = {
         StatusChanged,
+        ReceiptArrived,
         DeadLettered,
         ServiceState,
         Problem,
@@ -145,6 +154,12 @@ def document() -> Schema:
                 "Every change of status, right after it was stored." + _kept(STATUS),
                 "statusChanged",
             ),
+            "receipts": _channel(
+                addresses["receipts"],
+                "What providers told of notifications they had accepted; no status "
+                "changes by it." + _kept(STATUS),
+                "receiptArrived",
+            ),
             "deadLetters": _channel(
                 addresses["deadLetters"],
                 "Notifications that were given up." + _kept(DLQ),
@@ -163,6 +178,7 @@ def document() -> Schema:
         },
         "operations": {
             "announceStatus": _send("status", "statusChanged"),
+            "announceReceipt": _send("receipts", "receiptArrived"),
             "announceDeadLetter": _send("deadLetters", "deadLettered"),
             "announceState": _send("meshState", "serviceState"),
             **{name: _answer(name) for name in addresses if name.startswith("create")},
@@ -241,6 +257,7 @@ def _answer(channel: str) -> Schema:
 def _messages() -> dict[str, Schema]:
     return {
         "statusChanged": _message(StatusChanged, "A notification has a new status."),
+        "receiptArrived": _message(ReceiptArrived, "A provider told more."),
         "deadLettered": _message(DeadLettered, "A notification was given up."),
         "serviceState": _message(ServiceState, "The state of one process."),
         "notificationRequested": _message(

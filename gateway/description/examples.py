@@ -246,3 +246,12 @@ _POINTERS = {
     ProblemType.TEMPLATE_RENDER_FAILED: "/template_variables/number",
     ProblemType.TEMPLATE_EXISTS: "/name",
 }
+
+RECEIPT = {
+    "type": "receipt.bounced",
+    "timestamp": "2026-11-27T12:00:04Z",
+    "data": {
+        "notification_id": "019acf3e-5c00-7a4b-8c6d-0e1f2a3b4c5d",
+        "code": "30003",
+    },
+}

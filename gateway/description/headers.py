@@ -66,6 +66,6 @@ HEADERS: dict[str, Schema] = {
     AUTHENTICATE: {
         "description": "How to authenticate.",
         "required": True,
-        "schema": {"const": "Bearer"},
+        "schema": {"enum": ["Bearer", "Signature"]},
     },
 }

@@ -2,6 +2,7 @@
 
 from contracts.problems import ProblemType
 from gateway.description.operations import Operation, Parameter, Reply, path_id
+from gateway.description.queries import query
 from gateway.live import live
 from gateway.principals import Permission
 from gateway.routes import batches, notifications
@@ -36,7 +37,9 @@ OPERATIONS = {
             "with a `channel`, a `status`, or both, for a role that may list; "
             "`unsubscribe` likewise. A frame that is none is answered with one "
             '`{"error": "…"}`. The gateway sends a `Change` where a notification stands '
-            "when it is subscribed to, and then one for each change. A browser passes its "
+            "when it is subscribed to, and then one for each change. One with a `receipt` "
+            "tells what a provider told: the status is the one that was told before, or "
+            "the next. A browser passes its "
             f"key as a subprotocol, beside `{live.SUBPROTOCOL}`. 1013 closes a connection "
             "that reads too slowly, 1001 one to a gateway that stops."
         ),
@@ -50,7 +53,15 @@ OPERATIONS = {
         tag=_TAG,
         summary="Follow a notification as server-sent events",
         permission=Permission.READ,
-        parameters=(path_id("notification_id", "notification"), _LAST_EVENT_ID),
+        description=(
+            "Ends when it is final. With `receipts=true`, one that is `delivered` ends "
+            "with its first receipt."
+        ),
+        parameters=(
+            path_id("notification_id", "notification"),
+            query("receipts", "Wait for a receipt.", {"enum": ["true", "false"]}),
+            _LAST_EVENT_ID,
+        ),
         replies=_STREAM,
         problems=(ProblemType.NOT_FOUND, ProblemType.OVERLOADED),
     ),

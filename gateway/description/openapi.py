@@ -47,6 +47,7 @@ _TAGS = {
     "Templates": "Words with gaps, kept here and filled in when a notification is sent.",
     "Dead letters": "What was given up, for operators: replay it, or put it away.",
     "Privacy": "Take a person out of the ledger, on request and on record.",
+    "Receipts": "For providers: tell what became of what they accepted.",
     "Following": "Hear of changes as they happen.",
     "Service": "For machines that look after the gateway.",
     "Documentation": "This document, and a page to read it with.",
@@ -132,7 +133,11 @@ def _operation(
                         key: {"value": value}
                         for key, value in operation.examples.items()
                     },
-                }
+                },
+                **{
+                    media_type: {"schema": schema}
+                    for media_type, schema in operation.other_bodies.items()
+                },
             },
         }
     replies = {

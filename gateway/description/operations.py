@@ -64,6 +64,8 @@ class Operation:
     description: str = ""
     body: type | None = None
     examples: Mapping[str, Any] = field(default_factory=dict)
+    other_bodies: Mapping[str, Schema] = field(default_factory=dict)
+    """What may come in place of JSON, by its media type."""
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[ProblemType, ...] = ()
     is_idempotent: bool = False  #: honours ``Idempotency-Key``

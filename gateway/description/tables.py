@@ -1,6 +1,13 @@
 """Every operation there is."""
 
-from gateway.description import letters, live, notifications, service, templates
+from gateway.description import (
+    letters,
+    live,
+    notifications,
+    receipts,
+    service,
+    templates,
+)
 from gateway.description.operations import Operation
 from gateway.routing import RouteName
 
@@ -9,5 +16,6 @@ OPERATIONS: dict[RouteName, Operation] = {
     **live.OPERATIONS,
     **templates.OPERATIONS,
     **letters.OPERATIONS,
+    **receipts.OPERATIONS,
     **service.OPERATIONS,
 }

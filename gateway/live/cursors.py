@@ -1,6 +1,6 @@
 """Event ids: how far a client of an event stream has come, in words it can send back.
 
-A notification's is the sequence of its last change. A batch's has one character for each
+A notification's is the sequence of its last change, and whether a receipt was told. A batch's has one character for each
 member, in the order of their ids: what has been told of each. So any gateway can go on where
 any other stopped, and nothing has to be remembered for a client that is away.
 """
@@ -13,6 +13,7 @@ from gateway.live.news import News
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _VALUE_OF = {digit: value for value, digit in enumerate(_DIGITS)}
 _MOST_DIGITS = 9
+_RECEIPT = "r"
 
 
 class NotificationCursor:
@@ -20,16 +21,20 @@ class NotificationCursor:
 
     def __init__(self, notification_id: UUID) -> None:
         self._id = notification_id
+        self.told_receipt = False
 
     def read(self, text: str) -> dict[UUID, int] | None:
         """Return the sequences that an event id stands for; None when it is none of ours."""
-        if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
-            return {self._id: int(text)}
+        digits = text.removesuffix(_RECEIPT)
+        if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS:
+            self.told_receipt = digits != text
+            return {self._id: int(digits)}
         return None
 
     def advance(self, news: News) -> str:
         """Return the event id of news that is told now."""
-        return str(news.sequence)
+        self.told_receipt |= news.rank is not None
+        return f"{news.sequence}{_RECEIPT if self.told_receipt else ''}"
 
 
 class BatchCursor:
@@ -37,6 +42,7 @@ class BatchCursor:
 
     def __init__(self, member_ids: Sequence[UUID]) -> None:
         self._ids = member_ids
+        self.told_receipt = False
         self._place = {id_: place for place, id_ in enumerate(member_ids)}
         self._digits = [_DIGITS[0]] * len(member_ids)
 

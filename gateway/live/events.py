@@ -6,7 +6,10 @@ from uuid import UUID
 
 import structlog
 
-from contracts.lifecycle import FINAL
+from contracts.lifecycle import FINAL, Status
+from contracts.problems import ProblemType
+from gateway.errors import Refusal
+from gateway.filters import Query
 from gateway.live.cursors import BatchCursor, NotificationCursor
 from gateway.live.metrics import LiveMetrics, Transport
 from gateway.live.news import News
@@ -27,7 +30,10 @@ Cursor = NotificationCursor | BatchCursor
 
 
 class EventStream:
-    """One open stream. It ends when every notification of it is final."""
+    """One open stream. It ends when every notification of it is final.
+
+    One that waits for receipts ends, of what is delivered, with the first receipt.
+    """
 
     def __init__(
         self,
@@ -38,7 +44,9 @@ class EventStream:
         metrics: LiveMetrics,
         *,
         queue_bytes: int,
+        with_receipts: bool = False,
     ) -> None:
+        self._with_receipts = with_receipts
         self._cursor = cursor
         self._ids = ids
         self._after = after
@@ -67,7 +75,7 @@ class EventStream:
             self._open = {
                 id_
                 for id_ in self._open & readings.keys()
-                if readings[id_].standing.status not in FINAL
+                if not is_over(readings[id_].standing, self._with_receipts)
             }
             while True:
                 if self._queue:
@@ -114,7 +122,7 @@ class EventStream:
         self._waiting_bytes += len(event)
         self._queue.append(event)
         self._metrics.told(Transport.EVENT_STREAM)
-        if news.is_final:
+        if is_over(news.view, self._with_receipts):
             self._open.discard(news.id)
         self._changed.set()
 
@@ -159,7 +167,12 @@ class EventRoutes:
     async def of_notification(self, call: Call, notification_id: str) -> Answer:
         """Stream the changes of one notification."""
         id_ = uuid_in_path(notification_id)
-        return await self._stream(call, NotificationCursor(id_), [id_])
+        asked = Query(call.query).text("receipts") or "false"
+        if asked not in {"true", "false"}:
+            raise Refusal(ProblemType.BAD_REQUEST, "receipts is true or false")
+        return await self._stream(
+            call, NotificationCursor(id_), [id_], with_receipts=asked == "true"
+        )
 
     async def of_batch(self, call: Call, batch_id: str) -> Answer:
         """Stream the changes of every member of a batch."""
@@ -170,21 +183,37 @@ class EventRoutes:
             raise not_found("batch")
         return await self._stream(call, BatchCursor(ids), ids)
 
-    async def _stream(self, call: Call, cursor: Cursor, ids: Sequence[UUID]) -> Answer:
+    async def _stream(
+        self,
+        call: Call,
+        cursor: Cursor,
+        ids: Sequence[UUID],
+        *,
+        with_receipts: bool = False,
+    ) -> Answer:
         standings = await self._store.of(call.principal.tenant).standings(ids)
         if not standings:
             raise not_found("notification")
         last_id = call.headers.get(b"last-event-id", b"").decode("latin-1")
         after = cursor.read(last_id)
-        if after is not None and not any(map(_more_after(after), standings)):
+        waits = with_receipts and not cursor.told_receipt
+        if after is not None and not any(map(_more_after(after, waits), standings)):
             return Answer(204, b"")  # a browser then stops asking
-        stream = self._open_stream(call, cursor, ids, after)
+        stream = self._open_stream(call, cursor, ids, after, waits)
         return Answer(200, b"", _EVENT_STREAM, stream=stream)
 
 
-def _more_after(after: dict[UUID, int]) -> Callable[[StatusView], bool]:
+def is_over(view: StatusView, waits: bool) -> bool:
+    """Say whether nothing follows by itself, nor a receipt that somebody waits for."""
+    if waits and view.status is Status.DELIVERED and view.receipt is None:
+        return False
+    return view.status in FINAL
+
+
+def _more_after(after: dict[UUID, int], waits: bool) -> Callable[[StatusView], bool]:
     """Say of a standing whether there is, or will be, something after a sequence."""
     return lambda standing: (
         standing.status not in FINAL
+        or (waits and standing.status is Status.DELIVERED)
         or standing.sequence > after.get(standing.notification_id, 0)
     )

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from contracts import messages
-from contracts.messages import StatusChanged
+from contracts.messages import ReceiptArrived, StatusChanged
 from gateway.live.metrics import LiveMetrics
 from gateway.live.news import News
 from ops.runtime import wire
@@ -64,17 +64,22 @@ class Topic(Subscription):
         self._pending_size = 0
         try:
             change = messages.decode(message.data)
-            if isinstance(change, StatusChanged) and self._is_new(change):
+            if isinstance(change, StatusChanged | ReceiptArrived) and self._is_new(
+                change
+            ):
                 self._tell(News.of(change))
         except msgspec.MsgspecError:
             log.warning("status_event.unreadable", subject=message.subject)
         except Exception:
             log.exception("status_event.failed")
 
-    def _is_new(self, change: StatusChanged) -> bool:
-        return self.memory is None or self.memory.adds(
-            change.notification_id, change.sequence
+    def _is_new(self, change: StatusChanged | ReceiptArrived) -> bool:
+        if self.memory is None:
+            return True
+        mark = (
+            change.receipt.id if isinstance(change, ReceiptArrived) else change.sequence
         )
+        return self.memory.adds(change.notification_id, mark)
 
     def _tell(self, news: News) -> None:
         self._metrics.heard()
@@ -86,15 +91,15 @@ class Memory:
     """The changes that were told lately."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[UUID, int], None] = {}
+        self._told: dict[tuple[UUID, int | UUID], None] = {}
 
-    def adds(self, id_: UUID, sequence: int) -> bool:
-        """Remember a change; False when it was told already."""
-        if (id_, sequence) in self._told:
+    def adds(self, id_: UUID, mark: int | UUID) -> bool:
+        """Remember a change, or a receipt; False when it was told already."""
+        if (id_, mark) in self._told:
             return False
         if len(self._told) >= _REMEMBERED_AT_MOST:
             del self._told[next(iter(self._told))]
-        self._told[id_, sequence] = None
+        self._told[id_, mark] = None
         return True
 
 

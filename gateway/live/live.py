@@ -178,9 +178,10 @@ class Live:
         cursor: Cursor,
         ids: Sequence[UUID],
         after: dict[UUID, int] | None,
+        with_receipts: bool,
     ) -> AsyncGenerator[bytes, None]:
         self._check_room()
-        return self._stream(call, cursor, ids, after)
+        return self._stream(call, cursor, ids, after, with_receipts)
 
     async def _stream(
         self,
@@ -188,6 +189,7 @@ class Live:
         cursor: Cursor,
         ids: Sequence[UUID],
         after: dict[UUID, int] | None,
+        with_receipts: bool,
     ) -> AsyncGenerator[bytes, None]:
         stream = EventStream(
             cursor,
@@ -196,6 +198,7 @@ class Live:
             partial(self._watches, call.principal),
             self.metrics,
             queue_bytes=self._settings.gateway_live_queue_bytes,
+            with_receipts=with_receipts,
         )
         self._streams.add(stream)
         self.metrics.opened(Transport.EVENT_STREAM)

@@ -1,12 +1,13 @@
-"""One status change on its way to those who follow it."""
+"""One change of status, or one receipt, on its way to those who follow it."""
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
 from contracts.channels import Channel
 from contracts.lifecycle import FINAL, Status
-from contracts.messages import StatusChanged
+from contracts.messages import ReceiptArrived, StatusChanged
 from gateway.views import StatusView
 
 _encode = msgspec.json.Encoder().encode
@@ -25,8 +26,10 @@ class News:
         self._frame: bytes | None = None
 
     @classmethod
-    def of(cls, change: StatusChanged) -> "News":
+    def of(cls, change: StatusChanged | ReceiptArrived) -> "News":
         """Make news of an event of the bus."""
+        if isinstance(change, ReceiptArrived):
+            return cls(_view_of(change), change.channel)
         view = StatusView(
             notification_id=change.notification_id,
             status=change.status,
@@ -53,6 +56,11 @@ class News:
         return self.view.status
 
     @property
+    def rank(self) -> tuple[datetime, UUID] | None:
+        """Return which receipt it tells, None when it tells none."""
+        return None if self.view.receipt is None else self.view.receipt.rank
+
+    @property
     def is_final(self) -> bool:
         """Say whether nothing follows by itself."""
         return self.view.status in FINAL
@@ -70,6 +78,18 @@ class News:
         if self._frame is None:
             self._frame = text_frame(self.json)
         return self._frame
+
+
+def _view_of(arrived: ReceiptArrived) -> StatusView:
+    return StatusView(
+        notification_id=arrived.notification_id,
+        status=arrived.status,
+        batch_id=arrived.batch_id,
+        attempts=arrived.attempts,
+        at=arrived.status_at,
+        sequence=arrived.sequence,
+        receipt=arrived.receipt,
+    )
 
 
 def text_frame(text: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """`tocsin sandbox`."""
 
 import click
+from pydantic import ValidationError
 
+from ops.runtime.service import describe
 from ops.sandbox.server import run
 from ops.sandbox.settings import SandboxSettings
 
@@ -47,10 +49,15 @@ def command(host: str, port: int, keep: int, seed: int | None) -> None:
     """Run the sandbox provider: an HTTP service that takes every message.
 
     It speaks the webhook contract on POST /send, shows what it received on its inbox
-    page, and fails on demand, by recipient or by its behaviour switch.
+    page, and fails on demand, by recipient or by its behaviour switch. With
+    TOCSIN_SANDBOX_RECEIPTS_URL and …_SECRET it also sends receipts, when asked to.
     """
     try:
-        run(SandboxSettings(host=host, port=port, keep=keep, seed=seed))
+        settings = SandboxSettings(host=host, port=port, keep=keep, seed=seed)
+    except ValidationError as error:
+        raise click.ClickException(describe(error, "TOCSIN_SANDBOX_")) from None
+    try:
+        run(settings)
     except OSError as error:
         raise click.ClickException(
             f"the sandbox cannot listen on {host}:{port}: {error.strerror or error}"

@@ -8,6 +8,7 @@ import msgspec
 from contracts.channels import Channel, Priority
 from contracts.lifecycle import FINAL, Status
 from contracts.messages import UtcTime
+from contracts.receipts import Receipt
 
 _Value = TypeVar("_Value")
 
@@ -30,6 +31,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     failure_class: str | None = None
     failure_reason: str | None = None
     provider: str | None = None
+    receipt: Receipt | None = None  #: the newest, by the provider's clock
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     at: UtcTime
     batch_id: UUID | None = None
+    receipt: Receipt | None = None
 
     @property
     def is_final(self) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from contracts import messages, subjects
-from contracts.messages import StatusChanged
+from contracts.messages import AnyMessage, ReceiptArrived, StatusChanged
 from contracts.problems import Problem
 from ops.client.answers import Answer, Batch, Notification
 from ops.client.errors import GatewayError, Refused, Unreachable, Unreadable
@@ -60,6 +60,26 @@ class Bus:
 
         Told once and not kept: who was away reads the stream STATUS, or asks.
         """
+        async with aclosing(self._events(tenant, notification_id)) as events:
+            async for event in events:
+                if isinstance(event, StatusChanged):
+                    yield event
+
+    async def receipts(
+        self, tenant: str, notification_id: UUID | None = None
+    ) -> AsyncGenerator[ReceiptArrived, None]:
+        """Yield every receipt of a tenant's notifications, or of one, from now on.
+
+        Told as changes are. Of several of one notification the greatest ``rank`` is newest.
+        """
+        async with aclosing(self._events(tenant, notification_id)) as events:
+            async for event in events:
+                if isinstance(event, ReceiptArrived):
+                    yield event
+
+    async def _events(
+        self, tenant: str, notification_id: UUID | None
+    ) -> AsyncGenerator[AnyMessage, None]:
         subject = (
             subjects.status_of_tenant(tenant)
             if notification_id is None
@@ -68,9 +88,7 @@ class Bus:
         subscription = await self._nc.subscribe(subject)
         try:
             async for message in subscription.messages:
-                change = messages.decode(message.data)
-                if isinstance(change, StatusChanged):
-                    yield change
+                yield messages.decode(message.data)
         finally:
             if not self._nc.is_closed:
                 await subscription.unsubscribe()

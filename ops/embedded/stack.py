@@ -1,7 +1,9 @@
 """What `tocsin up` runs: the servers, the sandbox provider and the services, as data."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ops.embedded import foundation, ports, probes
 from ops.embedded.child import Spec, Stage
@@ -48,7 +50,11 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
     free = iter(ports.choose(count, besides=taken))
 
     sandbox_port = next(free)
+    gateway_ports = [size.port or next(free), *islice(free, size.gateways - 1)]
     env = {
+        # The sandbox sends receipts on demand, under the name of the provider that calls it.
+        "TOCSIN_GATEWAY_RECEIPTS": "webhook",
+        "TOCSIN_RECEIPTS_WEBHOOK_SECRET": secrets.token_urlsafe(32),
         # A provider of one's own may take the sandbox's place; the servers may not.
         "TOCSIN_WEBHOOK_URL": f"{_url(sandbox_port)}/send",
         "TOCSIN_WEBHOOK_ALLOW_PRIVATE": "true",
@@ -58,10 +64,9 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
         "TOCSIN_NATS_URL": at.nats_url,
         "TOCSIN_REDIS_URL": at.redis_url,
     }
-    sandbox = _sandbox(sandbox_port, env)
+    sandbox = _sandbox(sandbox_port, gateway_ports[0], env)
     gateways = [
-        _gateway(number, size.port if size.port and number == 1 else next(free), env)
-        for number in range(1, size.gateways + 1)
+        _gateway(number, port, env) for number, port in enumerate(gateway_ports, 1)
     ]
     dispatchers = [
         _dispatcher(number, next(free), size.channel_rate, env)
@@ -95,8 +100,13 @@ def _addresses(
     }
 
 
-def _sandbox(port: int, env: Mapping[str, str]) -> Spec:
-    own = {"TOCSIN_SANDBOX_HOST": ports.HOST, "TOCSIN_SANDBOX_PORT": str(port)}
+def _sandbox(port: int, gateway_port: int, env: Mapping[str, str]) -> Spec:
+    own = {
+        "TOCSIN_SANDBOX_HOST": ports.HOST,
+        "TOCSIN_SANDBOX_PORT": str(port),
+        "TOCSIN_SANDBOX_RECEIPTS_URL": f"{_url(gateway_port)}/api/v1/receipts/webhook",
+        "TOCSIN_SANDBOX_RECEIPTS_SECRET": env["TOCSIN_RECEIPTS_WEBHOOK_SECRET"],
+    }
     return _service("sandbox", "ops.sandbox", port, Stage.PROVIDERS, {**env, **own})
 
 

@@ -2,21 +2,25 @@
 
 from typing import Annotated, Any
 
+import aiohttp
 import msgspec
 from aiohttp import web
 
 from contracts.channels import Channel
+from contracts.problems import ProblemType
 from ops.sandbox import page, problems
 from ops.sandbox.behaviour import Behaviour
 from ops.sandbox.metrics import Metrics
 from ops.sandbox.pauses import Pauses
 from ops.sandbox.provider import MAX_BODY_BYTES, Reply, Sandbox
+from ops.sandbox.receipts import Order, Receipts
 
 MAX_LIMIT = 100_000
 HOLD_SECONDS = 30.0
 """How long mode timeout keeps a connection; longer than a sender waits."""
 
 _encode = msgspec.json.Encoder().encode
+_decode_order = msgspec.json.Decoder(Order).decode
 _decode_behaviour = msgspec.json.Decoder(Behaviour).decode
 
 
@@ -29,10 +33,17 @@ class MessageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Routes:
-    def __init__(self, sandbox: Sandbox, metrics: Metrics, pauses: Pauses) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        metrics: Metrics,
+        pauses: Pauses,
+        receipts: Receipts | None,
+    ) -> None:
         self._sandbox = sandbox
         self._metrics = metrics
         self._pauses = pauses
+        self._receipts = receipts
 
     def add_to(self, app: web.Application) -> None:
         app.add_routes(
@@ -40,6 +51,7 @@ class Routes:
                 web.post("/send", self.send),
                 web.get("/messages", self.list_messages),
                 web.delete("/messages", self.clear_messages),
+                web.post("/receipts", self.send_receipt),
                 web.get("/stats", self.show_stats),
                 web.get("/behaviour", self.show_behaviour),
                 web.put("/behaviour", self.change_behaviour),
@@ -82,6 +94,37 @@ class Routes:
         self._sandbox.clear()
         return web.Response(status=204)
 
+    async def send_receipt(self, request: web.Request) -> web.Response:
+        """Tell the gateway what became of a message, and show what it answers."""
+        if self._receipts is None:
+            return _refuse(
+                problems.plain(
+                    ProblemType.DEPENDENCY_UNAVAILABLE,
+                    "Receipts need TOCSIN_SANDBOX_RECEIPTS_URL and …_SECRET",
+                )
+            )
+        try:
+            order = _decode_order(await request.read())
+        except problems.UNDECODABLE as error:
+            return _refuse(problems.in_body(error))
+        key = order.idempotency_key
+        messages = self._sandbox.inbox.find(limit=1, idempotency_key=key)
+        if not messages:
+            return _refuse(
+                problems.plain(
+                    ProblemType.NOT_FOUND, "No message here has this idempotency_key"
+                )
+            )
+        try:
+            return _json(await self._receipts.send(order, messages[0]))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return _refuse(
+                problems.plain(
+                    ProblemType.DEPENDENCY_UNAVAILABLE,
+                    f"The gateway did not answer: {type(error).__name__}",
+                )
+            )
+
     async def show_stats(self, _: web.Request) -> web.Response:
         return _json(self._sandbox.inbox.stats())
 
@@ -120,9 +163,14 @@ class Routes:
         return web.Response()
 
 
-def create_app(sandbox: Sandbox, metrics: Metrics, pauses: Pauses) -> web.Application:
+def create_app(
+    sandbox: Sandbox,
+    metrics: Metrics,
+    pauses: Pauses,
+    receipts: Receipts | None = None,
+) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    Routes(sandbox, metrics, pauses).add_to(app)
+    Routes(sandbox, metrics, pauses, receipts).add_to(app)
     return app
 
 

@@ -40,8 +40,11 @@ def in_header(name: str, detail: str) -> Problem:
 
 
 def oversized(most_bytes: int) -> Problem:
-    kind = ProblemType.PAYLOAD_TOO_LARGE
-    detail = f"Expected at most {most_bytes} bytes"
+    return plain(ProblemType.PAYLOAD_TOO_LARGE, f"Expected at most {most_bytes} bytes")
+
+
+def plain(kind: ProblemType, detail: str) -> Problem:
+    """Refuse for a reason that is in no field."""
     return Problem(type=kind.uri, title=kind.title, status=kind.status, detail=detail)
 
 

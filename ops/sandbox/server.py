@@ -11,6 +11,7 @@ from ops.sandbox.app import create_app
 from ops.sandbox.metrics import Metrics
 from ops.sandbox.pauses import Pauses
 from ops.sandbox.provider import Sandbox
+from ops.sandbox.receipts import Receipts
 from ops.sandbox.settings import SandboxSettings
 
 DRAIN_SECONDS = 0.5
@@ -34,7 +35,7 @@ async def serve(settings: SandboxSettings) -> None:
     metrics, pauses = Metrics(), Pauses()
     sandbox = Sandbox(keep=settings.keep, metrics=metrics, seed=settings.seed)
     runner = web.AppRunner(
-        create_app(sandbox, metrics, pauses),
+        create_app(sandbox, metrics, pauses, _receipts(settings)),
         access_log=None,
         handler_cancellation=True,  # a sender that gave up frees its held request
         shutdown_timeout=DRAIN_SECONDS,
@@ -48,6 +49,13 @@ async def serve(settings: SandboxSettings) -> None:
     finally:
         pauses.release()
         await runner.cleanup()
+
+
+def _receipts(settings: SandboxSettings) -> Receipts | None:
+    if settings.receipts_url is None or settings.receipts_secret is None:
+        return None
+    secret = settings.receipts_secret.get_secret_value()
+    return Receipts(str(settings.receipts_url), secret)
 
 
 def _make_url(host: str, port: int) -> str:

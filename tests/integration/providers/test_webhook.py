@@ -14,8 +14,8 @@ from aiohttp import web
 from contracts.channels import Channel
 from contracts.ids import new_id
 from contracts.outcomes import OutcomeClass
+from contracts.signatures import signature_headers, signing_key
 from dispatcher.providers.port import OutboundMessage
-from dispatcher.providers.signatures import signature_headers, signing_key
 from dispatcher.providers.webhook import WebhookProvider, WebhookSettings
 from tests.integration.dispatcher.endpoint import Endpoint, Reply, running_endpoint
 from tests.integration.providers.conformance import ProviderConformance

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from contracts.outcomes import OutcomeClass
+from contracts.signatures import signature_headers, signing_key
 from dispatcher.providers.addresses import is_public
 from dispatcher.providers.http import seconds_of
 from dispatcher.providers.port import WORDS_AT_MOST_BYTES, short
-from dispatcher.providers.signatures import signature_headers, signing_key
 from dispatcher.providers.webhook import outcome_of
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_a_signature_is_that_of_standard_webhooks() -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     headers = signature_headers(
         [signing_key(secret)],
-        "msg_p5jXN8AQM9LWM0D4loKWxJek",  # type: ignore[arg-type]
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
         b'{"test": 2432232314}',
         timestamp=1614265330,
     )

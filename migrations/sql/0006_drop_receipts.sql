@@ -1,0 +1,1 @@
+ALTER TABLE notification DROP COLUMN receipt_ids, DROP COLUMN receipt;
