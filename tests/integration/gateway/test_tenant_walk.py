@@ -106,6 +106,8 @@ OPEN = {
     ("GET", "/docs/openapi.json"): "/docs/openapi.json",
     ("GET", "/docs/openapi.yaml"): "/docs/openapi.yaml",
 }
+#: No key opens these, and nothing that is not signed: test_receipts.py.
+SIGNED = {("POST", "/api/v1/receipts/<provider>"): "/api/v1/receipts/acme"}
 
 
 class Made(NamedTuple):
@@ -126,7 +128,10 @@ async def gateway(
     settings: MeshSettings, bus: Bus, ledger: Ledger
 ) -> AsyncIterator[RunningGateway]:
     async with running_gateway(
-        settings, gateway_require_keys=True, gateway_key_cache_seconds=0.2
+        settings,
+        gateway_require_keys=True,
+        gateway_key_cache_seconds=0.2,
+        gateway_receipts=[{"name": "acme", "form": "webhook", "secret": "s"}],
     ) as gateway:
         yield gateway
 
@@ -269,7 +274,7 @@ async def test_every_route_is_walked(gateway: RunningGateway) -> None:
         if method != "HEAD"
     }
 
-    assert served == ROUTES.keys() | OPEN.keys()
+    assert served == ROUTES.keys() | OPEN.keys() | SIGNED.keys()
 
 
 async def test_a_stranger_sees_and_changes_nothing(gateway: RunningGateway) -> None:
@@ -319,6 +324,10 @@ async def test_without_a_key_only_what_is_open_answers(gateway: RunningGateway) 
         assert (await problem_of(response))["type"] == "/probs/unauthorized"
     for (method, _), path in OPEN.items():
         assert (await ask(gateway, method, path, None)).status == 200
+    for (method, _), path in SIGNED.items():
+        for headers in ({}, {"Authorization": made.key}):
+            response = await ask(gateway, method, path, {}, **headers)
+            assert response.status == 401
 
 
 async def test_a_revoked_key_stops_working_at_every_gateway_within_seconds(

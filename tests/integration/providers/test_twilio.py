@@ -125,6 +125,25 @@ async def test_a_message_comes_from_whom_it_should(sender: str, member: str) -> 
     ]
 
 
+async def test_twilio_is_asked_to_tell_what_becomes_of_a_message() -> None:
+    """By our id, which is known before Twilio's own is in the ledger."""
+    receipts = "https://notify.example.com/api/v1/receipts/twilio"
+    async with Twilio.running() as far_side:
+        settings: dict[str, Any] = {
+            "account_sid": ACCOUNT,
+            "secret": SECRET,
+            "sender": SENDER,
+            "base_url": far_side.url,
+            "receipts_url": receipts,
+        }
+        async with TwilioProvider.open(TwilioSettings(**settings)) as provider:
+            sent = message()
+            await attempt(provider, sent)
+
+    [form] = far_side.forms
+    assert form["StatusCallback"] == [f"{receipts}?notification={sent.notification_id}"]
+
+
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [

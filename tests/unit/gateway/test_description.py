@@ -12,6 +12,7 @@ from contracts.channels import Channel, Lane, Priority
 from contracts.ids import new_id
 from contracts.lifecycle import Status
 from contracts.problems import ProblemType
+from contracts.receipts import ReceiptKind
 from gateway.description import asyncapi, examples, openapi
 from gateway.description.__main__ import documents, text
 from gateway.description.tables import OPERATIONS
@@ -113,6 +114,7 @@ def test_the_addresses_on_the_bus_match_the_subjects_that_are_used() -> None:
     lane = Lane(Channel.SMS, Priority.HIGH)
     used = [
         subjects.status("acme", Channel.SMS, Status.FAILED, new_id()),
+        subjects.receipt("acme", Channel.SMS, ReceiptKind.BOUNCED, new_id()),
         subjects.dead_letter(lane),
         subjects.mesh_state("gateway", "one"),
         subjects.CREATE,

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 from prometheus_client import CollectorRegistry
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from contracts.channels import Channel
 from contracts.ids import new_id
 from contracts.lifecycle import Status
+from contracts.receipts import Receipt, ReceiptKind
 from gateway.live.feed import Listener
 from gateway.live.metrics import LiveMetrics
 from gateway.live.news import News
@@ -32,6 +34,15 @@ def view(sequence: int, id_: UUID = ID) -> StatusView:
         attempts=1,
         at=AT,
         sequence=sequence,
+    )
+
+
+def receipt(moment: int, number: int) -> Receipt:
+    return Receipt(
+        kind=ReceiptKind.BOUNCED,
+        at=AT + timedelta(seconds=moment),
+        provider="acme",
+        id=UUID(int=number),
     )
 
 
@@ -109,6 +120,74 @@ def test_any_losses_orders_and_old_readings_make_one_complete_story(
     told += [n.sequence for n in watch.settle(Reading(view(last), changes))]
 
     assert told == list(range(first, last + 1))
+    assert watch.held is None
+
+
+@given(st.data())
+def test_the_newest_receipt_is_told_whatever_is_lost_or_late(
+    data: st.DataObject,
+) -> None:
+    """Changes and receipts, in any order, lost or not, over the bus and out of the ledger.
+
+    Every change is told once and in order, each frame with the status that is due, and of
+    the receipts only ever newer ones, the newest at last.
+    """
+    committed, shown = 2, None
+    on_the_bus = [view(committed)]
+    on_the_way: list[Reading] = []
+    watch = Watch()
+    watch.wants_standing = True
+    told = watch.settle(Reading(view(committed), []))
+
+    def reading() -> Reading:
+        changes = [view(s) for s in range(watch.sequence + 1, committed + 1)]
+        return Reading(msgspec.structs.replace(view(committed), receipt=shown), changes)
+
+    for _ in range(data.draw(st.integers(1, 25))):
+        match data.draw(st.sampled_from(["move", "receipt", "hear", "read", "arrive"])):
+            case "move":
+                committed += 1
+                on_the_bus.append(view(committed))
+            case "receipt":
+                came = receipt(data.draw(st.integers(0, 9)), len(on_the_bus))
+                if shown is None or came.rank > shown.rank:
+                    shown = came
+                on_the_bus.append(
+                    msgspec.structs.replace(view(committed), receipt=came)
+                )
+            case "hear":
+                told += watch.hear(News(data.draw(st.sampled_from(on_the_bus))))
+            case "read":
+                on_the_way.append(reading())
+            case "arrive" if on_the_way:
+                place = data.draw(st.integers(0, len(on_the_way) - 1))
+                told += watch.settle(on_the_way.pop(place))
+    told += watch.settle(reading())
+
+    assert watch.held is None
+    sequences = [due.sequence for due in told]
+    assert sequences == sorted(sequences)
+    assert sorted(set(sequences)) == list(range(2, committed + 1))
+    ranks = [due.rank for due in told if due.rank is not None]
+    assert ranks == sorted(set(ranks))
+    assert (ranks[-1] if ranks else None) == (shown.rank if shown else None)
+    plain = [due.sequence for due in told if due.rank is None]
+    assert plain == sorted(set(plain))
+
+
+def test_a_receipt_of_a_status_that_has_passed_is_told_with_the_status_it_has_now() -> (
+    None
+):
+    watch = Watch()
+    watch.wants_standing = True
+    watch.settle(Reading(view(3), []))
+    watch.hear(news(4))
+    late = msgspec.structs.replace(view(3), receipt=receipt(1, 1))
+
+    assert watch.hear(News(late)) == []
+    assert watch.held is not None
+    now = msgspec.structs.replace(view(4), receipt=late.receipt)
+    assert [due.view for due in watch.settle(Reading(now, []))] == [now]
     assert watch.held is None
 
 
