@@ -93,7 +93,7 @@ WITH chosen AS (
          next_retry_at = CASE WHEN status IN :cancellable THEN NULL ELSE next_retry_at END,
          queued_at = NULL, due_at = NULL,
          recipient = '[erased]', subject = NULL, content = '[erased]', metadata = NULL,
-         idempotency_key = NULL, provider_message_id = NULL,
+         idempotency_key = NULL, provider_message_id = NULL, receipt = receipt - 'message_id',
          correlation_id = replace(correlation_id, $2, '[erased]'),
          failure_reason = replace(failure_reason, $2, '[erased]'),
          redacted_at = now(), updated_at = now()

@@ -61,6 +61,8 @@ class ReceiptStore:
 
 
 def _news(row: asyncpg.Record, receipt: Receipt) -> ReceiptArrived:
+    if row["redacted_at"] is not None:
+        receipt = msgspec.structs.replace(receipt, message_id=None)
     return ReceiptArrived(
         notification_id=row["id"],
         tenant=row["tenant"],

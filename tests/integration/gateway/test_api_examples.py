@@ -29,6 +29,7 @@ from tests.servers import Stack
 PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text()
 BLOCK = re.compile(r"```sh\n(.*?)```\n\n```http\n(.*?)```", re.DOTALL)
 ANYTHING = "…"
+RECEIPTS = {"name": "webhook", "form": "webhook", "secret": "a-secret-of-theirs"}
 
 
 class Response(NamedTuple):
@@ -110,7 +111,7 @@ async def gateways(
         troubled = with_ledger(await stack.enter_async_context(another))
         broken = with_ledger("postgresql://nobody@127.0.0.1:9/nothing")
         kinds: dict[str, tuple[MeshSettings, dict[str, Any]]] = {
-            "TOCSIN": (settings, {}),
+            "TOCSIN": (settings, {"gateway_receipts": [RECEIPTS]}),
             "LIMITED": (settings, {"gateway_rate_limit": 1}),
             "SECURED": (settings, {"gateway_require_keys": True}),
             "BROKEN": (broken, {}),
@@ -130,7 +131,7 @@ async def gateways(
 @pytest_asyncio.fixture
 async def words(gateways: dict[str, RunningGateway], ledger: Ledger) -> Words:
     """Their addresses, the keys, and the id of what one of them cannot read."""
-    words = Words()
+    words = Words(SECRET=RECEIPTS["secret"])
     for name, gateway in gateways.items():
         words[name] = f"http://127.0.0.1:{gateway.port}"
     words["LOST"] = await make_unreadable(gateways["FAULTY"])
@@ -160,7 +161,10 @@ async def storing(gateway: RunningGateway, key: str) -> AsyncIterator[None]:
     await first
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.skipif(
+    None in (shutil.which("curl"), shutil.which("openssl")),
+    reason="curl or openssl is not installed",
+)
 async def test_every_example_is_answered_as_it_is_written(
     gateways: dict[str, RunningGateway], words: Words, tmp_path: Path
 ) -> None:

@@ -208,6 +208,19 @@ async def test_the_newest_by_the_provider_s_clock_is_shown_and_all_are_traced(
     assert sorted((await events(gateway, id_))[2:]) == ["bounced", "confirmed"]
 
 
+async def test_a_receipt_of_what_was_erased_keeps_no_id_that_may_name_the_recipient(
+    gateway: RunningGateway,
+) -> None:
+    id_ = (await gateway.create())["id"]
+    await gateway.ledger.fetch("UPDATE notification SET redacted_at = now()")
+
+    await taken(gateway, body_of(id_, message_id="for-15555550001", code="17"))
+
+    assert (await shown(gateway, id_))["receipt"]["code"] == "17"
+    assert "15555550001" not in str(await traced(gateway, id_))
+    assert "15555550001" not in str((await shown(gateway, id_))["receipt"])
+
+
 async def test_more_receipts_than_any_provider_sends_are_ignored(
     gateway: RunningGateway,
 ) -> None:

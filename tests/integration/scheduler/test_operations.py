@@ -245,7 +245,12 @@ async def test_an_erasure_leaves_no_trace_of_the_recipient_in_any_table(
         ledger, None, 4, recipient=RECIPIENT, content=f"Hello {RECIPIENT}"
     )
     [other] = await seed_notifications(ledger, None, 1)
-    await shape(ledger, [sent], "status = 'delivered', queued_at = NULL")
+    await shape(
+        ledger,
+        [sent],
+        "status = 'delivered', queued_at = NULL, receipt_ids = ARRAY[uuidv7()], "
+        f'receipt = \'{{"message_id": "to {RECIPIENT}"}}\'',
+    )
     await shape(ledger, [waiting], PENDING, "due_at = now() + interval '1 day'")
     await shape(ledger, [busy], LEASED)
     batch = new_id()
@@ -287,7 +292,7 @@ async def test_an_erasure_leaves_no_trace_of_the_recipient_in_any_table(
         *("batch.correlation_id", "dead_letter.reason", "idempotency_key.key"),
         *("idempotency_key.response", "notification.content"),
         *("notification.correlation_id", "notification.idempotency_key"),
-        *("notification.metadata", "notification.recipient"),
+        *("notification.metadata", "notification.receipt", "notification.recipient"),
         *("notification_event.details", "operation.reason"),
     ]
 
