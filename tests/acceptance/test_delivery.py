@@ -1,5 +1,8 @@
 """The main road: one request becomes one delivered notification."""
 
+import asyncio
+import os
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -142,3 +145,39 @@ async def test_who_follows_sees_the_whole_way(shared_mesh: Mesh) -> None:
     ]
     assert [frame["sequence"] for frame in frames] == [2, 3, 4, 5, 6, 7]
     assert [frame["attempts"] for frame in frames] == [0, 0, 1, 1, 2, 2]
+
+
+async def test_the_provider_tells_later_what_became_of_it(shared_mesh: Mesh) -> None:
+    notification_id = await shared_mesh.create()
+    await shared_mesh.status_is(notification_id, "delivered", within=5.0)
+    gateway, sandbox = (shared_mesh.addresses[name] for name in ("gateway", "sandbox"))
+    order = {"idempotency_key": notification_id, "kind": "bounced", "code": "30003"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{gateway}/api/v1/ws/notifications") as socket,
+    ):
+        await socket.send_json(
+            {"action": "subscribe", "notification_id": notification_id}
+        )
+        before = await socket.receive_json(timeout=20)
+        sent = await (await http.post(f"{sandbox}/receipts", json=order)).json()
+        repeated = order | {"id": sent["id"]}
+        again = await (await http.post(f"{sandbox}/receipts", json=repeated)).json()
+        frame = await socket.receive_json(timeout=20)
+
+    assert (sent["status"], sent["answer"]) == (200, {"outcome": "bounced"})
+    assert again["answer"] == {"outcome": "repeated"}
+    assert frame == before | {"receipt": frame["receipt"]}
+    notification = await shared_mesh.get(notification_id)
+    assert notification["status"] == "delivered"
+    assert notification["receipt"] == frame["receipt"]
+    assert notification["receipt"]["code"] == "30003"
+    events = [entry["event"] for entry in await shared_mesh.trace(notification_id)]
+    assert events == ["created", "queued", "processing", "delivered", "bounced"]
+    shown = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ops", "trace", notification_id),
+        env={**os.environ, "TOCSIN_GATEWAY_URL": gateway},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await shown.communicate()
+    assert "then BOUNCED" in out.decode().splitlines()[0]

@@ -1,11 +1,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 
 from contracts.channels import Channel, Priority
 from contracts.ids import lowest_id_at
 from contracts.lifecycle import Status
+from contracts.receipts import Receipt, ReceiptKind
 from ops import timeline
 from ops.client import Notification, Trace, TraceEntry
 
@@ -101,6 +104,44 @@ def test_what_is_not_over_shows_what_it_waits_for() -> None:
 
     assert lines[0] == f"{ID}  email/normal  QUEUED for 1 m 30 s, 0 attempts"
     assert lines[-1] == " now                       +1 m 30 s  waiting for a dispatcher"
+
+
+def test_receipts_are_told_with_the_provider_s_own_time() -> None:
+    told = {"at": "2026-11-27T12:00:03Z", "provider": "acme", "message_id": "m-1"}
+    happened = trace(
+        ("created", 0, {}),
+        ("delivered", 1, {}),
+        ("confirmed", 2, told | {"id": str(ID)}),
+        ("bounced", 5, told | {"code": "550 5.1.1"}),
+    )
+    receipt = Receipt(
+        kind=ReceiptKind.BOUNCED, at=at(4), provider="acme", id=UUID(int=1)
+    )
+    delivered = msgspec.structs.replace(
+        notification(Status.DELIVERED, 1, 1), receipt=receipt
+    )
+
+    heading, *_, confirmed, bounced = shown(delivered, happened)
+
+    assert heading.endswith("DELIVERED in 1.00 s, 1 attempt, then BOUNCED")
+    assert confirmed.startswith(" 12:00:02.120  confirmed     +1.00 s")
+    assert confirmed.endswith(
+        "waited for a receipt; acme, m-1, at 12:00:03 by its clock"
+    )
+    assert bounced.endswith('acme, "550 5.1.1", m-1, at 12:00:03 by its clock')
+
+
+def test_a_receipt_before_the_outcome_does_not_end_the_wait_for_it() -> None:
+    happened = trace(("created", 0, {}), ("processing", 1, {}), ("confirmed", 2, {}))
+
+    lines = shown(notification(Status.PROCESSING, 1, 1), happened, now=4)
+
+    assert lines[-1].split() == [
+        "now",
+        "+3.00",
+        "s",
+        *["waiting", "for", "the", "provider"],
+    ]
 
 
 def test_a_new_day_is_told() -> None:

@@ -6,15 +6,19 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from contracts import messages, subjects
 from contracts.ids import new_id
 from contracts.lifecycle import Status
+from contracts.messages import ReceiptArrived
 from contracts.problems import ProblemType
+from contracts.receipts import Receipt, ReceiptKind
 from contracts.settings import MeshSettings
 from ops import client
 from ops.client import Bus, Gateway, Refused, Unreachable
 from ops.embedded import ports
 from ops.runtime.bus import Bus as MeshBus
 from ops.runtime.ledger import Ledger
+from ops.runtime.publisher import announce
 from tests.integration.gateway.following import Mesh
 from tests.integration.gateway.gateways import SMS, RunningGateway, running_gateway
 from tests.integration.gateway.test_ingest import answers
@@ -81,6 +85,36 @@ async def test_changes_on_the_bus_are_told_as_they_happen(
     assert change.status is Status.QUEUED
     assert isinstance(created.value.id, UUID)
     await changes.aclose()
+
+
+async def test_receipts_on_the_bus_are_told_apart_from_changes(
+    on_bus: Bus, ledger: Ledger, bus: MeshBus, http: Gateway
+) -> None:
+    created = (await http.create(BODY, "k-r")).value
+    receipts = on_bus.receipts("default", created.id)
+    first = asyncio.ensure_future(anext(receipts))
+    receipt = Receipt(
+        kind=ReceiptKind.BOUNCED, at=created.created_at, provider="acme", id=new_id()
+    )
+    arrived = ReceiptArrived(
+        notification_id=created.id,
+        tenant="default",
+        channel=created.channel,
+        priority=created.priority,
+        status=created.status,
+        attempts=0,
+        sequence=2,
+        status_at=created.created_at,
+        receipt=receipt,
+        correlation_id="",
+    )
+    subject = subjects.receipt("default", created.channel, receipt.kind, created.id)
+    while not first.done():
+        await announce(bus, [(subject, messages.encode(arrived))])
+        await asyncio.wait({first}, timeout=0.2)
+
+    assert await first == arrived
+    await receipts.aclose()
 
 
 async def test_without_a_gateway_on_the_bus_nothing_is_promised(

@@ -81,3 +81,19 @@ def test_every_origin_may_call_only_where_keys_are_asked_for() -> None:
     with pytest.raises(ValidationError, match="REQUIRE_KEYS=true"):
         GatewaySettings(**SERVERS, gateway_cors_origins="*")
     GatewaySettings(**SERVERS, gateway_cors_origins="*", gateway_require_keys=True)
+
+
+def test_receipts_of_twilio_need_the_address_that_it_signs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOCSIN_GATEWAY_RECEIPTS", "twilio")
+    monkeypatch.setenv("TOCSIN_RECEIPTS_TWILIO_SECRET", "the auth token")
+    with pytest.raises(ValidationError, match="TOCSIN_GATEWAY_PUBLIC_URL"):
+        GatewaySettings(**SERVERS)
+
+    monkeypatch.setenv("TOCSIN_GATEWAY_PUBLIC_URL", "https://notify.example.com")
+    settings = GatewaySettings(**SERVERS)
+
+    [source] = settings.gateway_receipts
+    assert source.secrets == ["the auth token"]
+    assert "the auth token" not in repr(settings)
