@@ -173,6 +173,12 @@ def test_a_webhook_is_read() -> None:
     assert (read.receipt.message_id, read.receipt.code) == ("m-1", "550 5.1.1")
 
 
+def test_a_time_of_another_zone_is_the_same_moment_in_utc() -> None:
+    read = webhook.read("acme", "1", body_of(timestamp="2026-11-27T14:00:04+02:00"))
+
+    assert b'"at":"2026-11-27T12:00:04Z"' in msgspec.json.encode(read.receipt)
+
+
 def test_a_webhook_sent_again_is_the_same_receipt_and_only_of_its_provider() -> None:
     def id_of(provider: str, webhook_id: str) -> UUID:
         read = webhook.read(provider, webhook_id, body_of())
@@ -201,6 +207,8 @@ def test_a_type_of_another_kind_may_say_anything() -> None:
         body_of(data={"notification_id": "17"}),
         body_of(timestamp="2026-11-27T12:00:04"),
         body_of(timestamp="yesterday"),
+        body_of(timestamp="0001-01-01T00:00:00+14:00"),
+        body_of(timestamp="9999-12-31T23:59:59-14:00"),
         body_of(data={"notification_id": str(ID), "code": "a@example.com"}),
         body_of(data={"notification_id": str(ID), "code": "+15555550001"}),
         body_of(data={"notification_id": str(ID), "message_id": "m" * 129}),
