@@ -463,8 +463,8 @@ async def test_a_filter_for_a_status_brings_no_receipts(
     id_ = (await gateway.create())["id"]
     async with following(gateway) as of_status, following(gateway) as of_channel:
         await of_status.subscribe(status="delivered")
-        await of_channel.subscribe(channel="sms")
         await of_channel.subscribe(status="delivered")
+        await of_channel.subscribe(channel="sms")
         assert await of_status.is_quiet()
         assert await of_channel.is_quiet()
         await mesh.move(id_, Status.PROCESSING, Status.DELIVERED)
