@@ -288,3 +288,4 @@ def test_what_is_wrong_with_a_source_is_named(
 
     assert words in str(caught.value)
     assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None
