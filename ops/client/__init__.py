@@ -16,6 +16,12 @@ Hear of every notification of a tenant, as a service on the bus::
         async for event in bus.changes(tenant="acme"):
             print(event.notification_id, event.status)
 
+Look after the mesh, on record::
+
+    async with client.open_gateway("http://127.0.0.1:8080", key) as gateway:
+        operator = client.Operator(gateway, "Ada")
+        await operator.pause(Channel.SMS, reason="the provider asked us to")
+
 What can go wrong is a ``GatewayError``, its message one sentence for people.
 """
 
@@ -31,6 +37,7 @@ from ops.client.answers import (
 from ops.client.bus import Bus, open_bus
 from ops.client.errors import GatewayError, Refused, Unreachable, Unreadable
 from ops.client.gateway import Gateway, open_gateway
+from ops.client.operating import Operator
 from ops.client.patience import patiently
 
 __all__ = [
@@ -41,6 +48,7 @@ __all__ = [
     "Gateway",
     "GatewayError",
     "Notification",
+    "Operator",
     "Refused",
     "Trace",
     "TraceEntry",
