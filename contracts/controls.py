@@ -12,6 +12,14 @@ from msgspec import Meta
 from contracts.channels import Channel, Priority
 from contracts.messages import UtcTime
 
+#: Of messages a second.
+RATE_AT_MOST = 1_000_000
+
+RATE_PREFIX = "rate."
+
+#: Goes with a value: the id of the entry in the audit that it was set by.
+ENTRY_HEADER = "Tocsin-Audit-Id"
+
 
 class Control(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True
@@ -44,7 +52,7 @@ class BreakerOverride(Control, frozen=True, tag="control.breaker.v1"):
 class RateLimit(Control, frozen=True, tag="control.rate.v1"):
     """What a channel or a provider may send, all dispatchers together."""
 
-    per_second: Annotated[float, Meta(ge=0, le=1_000_000)]  #: 0 is unlimited
+    per_second: Annotated[float, Meta(ge=0, le=RATE_AT_MOST)]  #: 0 is unlimited
 
 
 AnyControl = Pause | BreakerOverride | RateLimit
@@ -69,9 +77,9 @@ def breaker_key(provider: str) -> str:
 
 def channel_rate_key(channel: Channel) -> str:
     """Name the limit of a channel."""
-    return f"rate.channel.{channel}"
+    return f"{RATE_PREFIX}channel.{channel}"
 
 
 def provider_rate_key(provider: str) -> str:
     """Name the limit of a provider, over all channels it carries."""
-    return f"rate.provider.{provider}"
+    return f"{RATE_PREFIX}provider.{provider}"

@@ -269,6 +269,30 @@ class JobRun(Table, tablename="job_run"):
     )
 
 
+class Audit(Table, tablename="audit"):
+    """What an operator did, or tried to. It is never removed, and stays what it is."""
+
+    id = UUID(primary_key=True, default=None)
+    tenant = Text(default=None)
+    action = Text(default=None)
+    target = Text(default=None)
+    who = Text(default=None)
+    reason = Text(default=None)
+    at = Timestamptz(default=None)
+    effect = Text(
+        default=None,
+        help_text="``pending`` while a control is being set, then ``done`` or ``failed``.",
+    )
+    details = JSONB(default=None)
+    control_key = Text(null=True, default=None)
+    revision = BigInt(
+        null=True,
+        default=None,
+        help_text="Of the control's value before: this one, if it is, comes after it.",
+    )
+    announced_at = Timestamptz(null=True, default=None)
+
+
 TABLES: tuple[type[Table], ...] = (
     Notification,
     NotificationEvent,
@@ -281,4 +305,5 @@ TABLES: tuple[type[Table], ...] = (
     Operation,
     Walk,
     JobRun,
+    Audit,
 )

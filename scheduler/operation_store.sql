@@ -72,6 +72,11 @@ WITH cleaned AS (
     FROM operation f
    WHERE f.id = $1 AND f.target IS NOT NULL AND o.tenant = f.tenant AND o.id <> f.id
      AND (position(f.target IN o.reason) > 0 OR position(f.target IN o.filter::text) > 0)
+), forgotten AS (
+  UPDATE audit a SET reason = replace(a.reason, f.target, '[erased]'), details = replace(a.details::text, f.target, '[erased]')::jsonb
+    FROM operation f
+   WHERE f.id = $1 AND f.target IS NOT NULL AND a.tenant = f.tenant
+     AND (position(f.target IN a.reason) > 0 OR position(f.target IN a.details::text) > 0)
 )
 UPDATE operation
    SET state = 'finished', target = NULL, updated_at = now(), finished_at = now()

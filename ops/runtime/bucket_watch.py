@@ -11,13 +11,13 @@ from nats.js.api import DeliverPolicy
 from contracts.topology import Stream
 from ops.runtime.bus import Bus
 from ops.runtime.tasks import first_of, wait_for_stop
+from ops.runtime.values import OPERATION_HEADER
 
 log = structlog.stdlib.get_logger()
 
 #: The client's own watch looks for a lost server every 10 s; this one notices in about two.
 _HEARTBEAT_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
-_OPERATION = "KV-Operation"
 
 #: Called with a key, its value (None: it was deleted) and the revision; it must not block.
 Heard = Callable[[str, bytes | None, int], None]
@@ -67,5 +67,5 @@ class BucketWatch:
 
     async def _receive(self, msg: Msg) -> None:
         key = msg.subject.removeprefix(self._prefix)
-        gone = _OPERATION in (msg.headers or {})
+        gone = OPERATION_HEADER in (msg.headers or {})
         self._heard(key, None if gone else msg.data, msg.metadata.sequence.stream)

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID
 
 import msgspec
 import structlog
+from nats.js.errors import APIError
 
 from contracts import controls, subjects
 from contracts.channels import Channel, Priority
@@ -12,22 +14,47 @@ from contracts.controls import AnyControl, BreakerOverride, Pause, RateLimit
 from contracts.topology import CONTROLS
 from ops.runtime.bucket_watch import BucketWatch
 from ops.runtime.bus import Bus
+from ops.runtime.errors import ControlChanged
+from ops.runtime.values import EXPECTED_HEADER, OPERATION_HEADER, WRONG_REVISION
 
 log = structlog.stdlib.get_logger()
 
 
 async def set_control(bus: Bus, key: str, control: AnyControl) -> int:
     """Set a control for the whole mesh and return its revision; it is stored on return."""
-    ack = await bus.js.publish(
-        subjects.bucket_value(CONTROLS.name, key), msgspec.json.encode(control)
-    )
-    return ack.seq
+    return await _store(bus, key, control, {})
 
 
 async def clear_control(bus: Bus, key: str) -> int:
     """Take a control back; clearing one that is not set changes nothing."""
+    return await _store(bus, key, None, {})
+
+
+async def change_control(
+    bus: Bus, key: str, control: AnyControl | None, *, over: int, entry: UUID
+) -> int:
+    """Set a control over a revision of it, or clear it with None, and return the new one.
+
+    Raises ``ControlChanged`` when that is not its revision any more. The value bears the id
+    of the entry in the audit that it was set by.
+    """
+    headers = {EXPECTED_HEADER: str(over), controls.ENTRY_HEADER: str(entry)}
+    try:
+        return await _store(bus, key, control, headers)
+    except APIError as error:
+        if error.err_code == WRONG_REVISION:
+            raise ControlChanged(key) from error
+        raise
+
+
+async def _store(
+    bus: Bus, key: str, control: AnyControl | None, headers: dict[str, str]
+) -> int:
+    payload = b"" if control is None else msgspec.json.encode(control)
+    if control is None:
+        headers = {OPERATION_HEADER: "DEL", **headers}
     ack = await bus.js.publish(
-        subjects.bucket_value(CONTROLS.name, key), headers={"KV-Operation": "DEL"}
+        subjects.bucket_value(CONTROLS.name, key), payload, headers=headers or None
     )
     return ack.seq
 

@@ -3,6 +3,7 @@
 MeshError
 ├── BusUnavailable      the bus did not confirm; whether it stored is unknown
 │   └── BusFull         the bus refused because a limit is reached; nothing stored
+├── ControlChanged      somebody else has changed it first; nothing stored
 ├── TopologyConflict    a stream or consumer differs in a way no update can mend
 └── StatementMissing    a store asked for SQL that its file does not have
 """
@@ -18,6 +19,10 @@ class BusUnavailable(MeshError):
 
 class BusFull(BusUnavailable):
     """The bus refused because a limit is reached; nothing was stored."""
+
+
+class ControlChanged(MeshError):
+    """Somebody else has changed the control first; nothing was stored."""
 
 
 class TopologyConflict(MeshError):

@@ -288,7 +288,14 @@ async def test_an_erasure_leaves_no_trace_of_the_recipient_in_any_table(
         f"welcome-{RECIPIENT}",
     )
     await begin(ledger, reason=f"asked by {RECIPIENT}", state="stopped")
+    await ledger.fetch(
+        "INSERT INTO audit (id, tenant, action, target, who, reason, at, effect, details)"
+        " VALUES (uuidv7(), 'default', 'lane.paused', 'sms', 'Ada', $1, now(), 'done',"
+        " jsonb_build_object('previous', $1::text))",
+        f"{RECIPIENT} complained",
+    )
     assert await containing(ledger, RECIPIENT) == [
+        *("audit.details", "audit.reason"),
         *("batch.correlation_id", "dead_letter.reason", "idempotency_key.key"),
         *("idempotency_key.response", "notification.content"),
         *("notification.correlation_id", "notification.idempotency_key"),

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS audit;
+DROP FUNCTION IF EXISTS tocsin_keep_audit();
