@@ -9,10 +9,13 @@ import structlog
 from gateway.acceptance import Acceptance
 from gateway.allowances import Allowances
 from gateway.answers import Answers
+from gateway.audit import Audit
 from gateway.auth import Authenticate, Keyring, let_everyone_in
+from gateway.changes import Changes
 from gateway.cors import Cors
 from gateway.door import Door
 from gateway.front import Front
+from gateway.house import House
 from gateway.ingest import Ingest
 from gateway.intake import Intake
 from gateway.letter_store import LetterStore
@@ -24,20 +27,25 @@ from gateway.proxies import Proxies
 from gateway.publishing import Publishing
 from gateway.receipts.store import ReceiptStore
 from gateway.rest import build_app
+from gateway.routes.audit import Records
 from gateway.routes.batches import Batches
 from gateway.routes.cancel import Cancelling
 from gateway.routes.dead_letters import DeadLetters
 from gateway.routes.docs import Docs
 from gateway.routes.erasures import Erasures
 from gateway.routes.health import Probes
+from gateway.routes.lanes import Lanes
 from gateway.routes.listing import Listing
+from gateway.routes.mesh import Mesh
 from gateway.routes.notifications import Notifications
+from gateway.routes.providers import Providers
 from gateway.routes.receipts import Receipts
 from gateway.routes.summary import Summaries
 from gateway.routes.templates import TemplateRoutes
 from gateway.routing import RouteName
 from gateway.server import Waits, listen, raise_file_limit, serve
 from gateway.settings import GatewaySettings
+from gateway.states import States
 from gateway.store import Store
 from gateway.templates import Templates
 from gateway.throughput import Throughput
@@ -120,17 +128,30 @@ class Gateway:
         self._live = Live(
             settings, service.bus, self._store, authenticate, service.registry
         )
+        self._audit = Audit(
+            service.ledger,
+            service.bus,
+            self._metrics,
+            patience_seconds=settings.gateway_audit_seconds,
+        )
+        self._states = States([self._throughput.heard])
+        house = House(settings.gateway_house_tenant)
+        changes = Changes(once, self._audit, service.bus)
         letters = LetterStore(service.ledger)
         routes = [
             *Notifications(acceptance, self._store, templates).routes(),
             *Batches(acceptance, self._store, templates).routes(),
             *Listing(self._store).routes(),
-            *Cancelling(once, self._publishing).routes(),
+            *Cancelling(once, self._publishing, self._audit).routes(),
             *TemplateRoutes(once, self._store).routes(),
             *Summaries(self._store, service.bus.js, self._throughput).routes(),
             *self._live.routes(),
-            *DeadLetters(once, letters).routes(),
-            *Erasures(once, letters).routes(),
+            *DeadLetters(once, letters, self._audit).routes(),
+            *Erasures(once, letters, self._audit).routes(),
+            *Lanes(changes, self._states, service.bus).routes(house),
+            *Providers(changes, self._states, service.bus).routes(house),
+            *Mesh(self._states, self._audit.store, service.bus).routes(house),
+            *Records(self._store, self._audit.store, house).routes(),
             *self._receipts().routes(),
             *Probes(service.readiness, service.registry).routes(),
             *Docs().routes(),
@@ -204,10 +225,14 @@ class Gateway:
             self._live.run(self._service.stopping), name="live"
         )
         listening = asyncio.create_task(
-            self._throughput.listen(self._service.bus, self._service.stopping),
-            name="throughput",
+            self._states.listen(self._service.bus, self._service.stopping),
+            name="mesh_states",
+        )
+        auditing = asyncio.create_task(
+            self._audit.run(self._service.stopping), name="audit"
         )
         tasks = [committing, publishing, sweeping, living, listening, answering]
+        tasks.append(auditing)
         if self._allowances is not None:
             probing = self._allowances.run(self._service.stopping)
             tasks.append(asyncio.create_task(probing, name="rate_limits"))

@@ -58,6 +58,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     batch_id: UUID | None = None
     recipient: str | None = None
     correlation_id: str | None = None
+    idempotency_key: str | None = None
+    recipient_hash: str | None = None  #: as ``contracts.oversight`` makes it
     created: Range = Range()
 
     @property

@@ -98,7 +98,7 @@ def read_letters_body(body: bytes) -> LettersBody:
             "/rate_per_second",
             f"rate_per_second is above 0 and at most {RATE_AT_MOST_PER_SECOND:g}",
         )
-    _check_reason(asked.reason, needed=not asked.dry_run)
+    check_reason(asked.reason, needed=not asked.dry_run)
     return asked
 
 
@@ -109,11 +109,12 @@ def read_erasure_body(body: bytes) -> ErasureBody:
         raise Refusal.of_field(
             ProblemType.INVALID_RECIPIENT, "/recipient", "recipient is empty"
         )
-    _check_reason(asked.reason, needed=not asked.dry_run)
+    check_reason(asked.reason, needed=not asked.dry_run)
     return asked
 
 
-def _check_reason(reason: str, *, needed: bool) -> None:
+def check_reason(reason: str, *, needed: bool = True) -> None:
+    """Raise ``bad-request`` unless it can be read later why something was done."""
     if len(reason) > REASON_AT_MOST_CHARACTERS or (needed and not reason.strip()):
         raise Refusal.of_field(
             ProblemType.BAD_REQUEST,

@@ -115,9 +115,9 @@ class LetterStore:
         rows = await self._fetch(SQL.find_operation, tenant, id_, erasure)
         return _operation(rows[0]) if rows else None
 
-    async def stop(self, tenant: str, id_: UUID, *, erasure: bool) -> None:
-        """Stop one that runs; the page in hand is finished first."""
-        await self._fetch(SQL.stop_operation, tenant, id_, erasure)
+    async def stop(self, tenant: str, id_: UUID, *, erasure: bool) -> bool:
+        """Stop one and say whether it ran; the page in hand is finished first."""
+        return bool(await self._fetch(SQL.stop_operation, tenant, id_, erasure))
 
     async def _fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
         if self._connection is None:

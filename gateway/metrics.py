@@ -7,6 +7,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.channels import LANES, Lane
+from contracts.oversight import Action, Effect
 from contracts.problems import ProblemType
 from gateway.receipts.readings import ReceiptOutcome
 from gateway.receipts.sources import ReceiptForm
@@ -183,6 +184,24 @@ class Metrics:
             for form in ReceiptForm
             for outcome in (*ReceiptOutcome, _REFUSED)
         }
+        actions = Counter(
+            "tocsin_operator_actions",
+            "What operators did, by what came of it.",
+            ["action", "effect"],
+            registry=registry,
+        )
+        self._actions = {
+            (action, effect): actions.labels(action, effect)
+            for action in Action
+            for effect in (Effect.DONE, Effect.FAILED)
+        }
+        self.loop_errors = Counter(
+            "tocsin_gateway_loop_errors",
+            "Steps of a loop that failed and were tried again.",
+            ["loop"],
+            registry=registry,
+        )
+        self.loop_errors.labels("audit")
         self.total_requests = 0
         self.total_accepted = 0
 
@@ -233,6 +252,10 @@ class Metrics:
     def commit_failed(self) -> None:
         """Count one group that the ledger did not take."""
         self._commits_failed.inc()
+
+    def operator_acted(self, action: str, effect: Effect) -> None:
+        """Count one entry of the audit that is settled."""
+        self._actions[Action(action), effect].inc()
 
     def groups_published(self, count: int) -> None:
         """Count groups that the bus has confirmed."""

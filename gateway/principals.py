@@ -14,7 +14,7 @@ class Permission(StrEnum):
     SEND = "send"  #: create
     READ = "read"  #: look at what one knows the id of
     LIST = "list"  #: look for what one does not know the id of
-    OPERATE = "operate"  #: look after dead letters
+    OPERATE = "operate"  #: look after dead letters, and the mesh
     ERASE = "erase"  #: take a person out of the ledger
 
 

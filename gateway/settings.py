@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, HttpUrl, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
+from contracts.keys import DEFAULT_TENANT, TENANT_PATTERN
 from contracts.settings import MeshSettings
 from gateway.receipts.sources import ReceiptForm, ReceiptSource, read_sources
 
@@ -63,6 +64,14 @@ class GatewaySettings(MeshSettings):
     there: right only where the bus' permissions say who may publish which."""
     gateway_key_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 3.0
     """How long a key that was revoked may still be honoured."""
+    gateway_house_tenant: Annotated[str, Field(pattern=f"^{TENANT_PATTERN}$")] = (
+        DEFAULT_TENANT
+    )
+    """The tenant whose operators look after the whole mesh: lanes, breakers, limits,
+    services. Other tenants' operators see and change only what is their own."""
+    gateway_audit_seconds: Annotated[float, Field(ge=0.5, le=600)] = 10.0
+    """After how long what an operator did is looked after by any gateway: whether it took
+    effect is found out, and it is announced."""
     gateway_idempotency_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24.0
     """How long an ``Idempotency-Key`` is remembered."""
     gateway_intake_capacity: Annotated[int, Field(ge=1000)] = 20_000

@@ -292,9 +292,18 @@ class TenantStore:
             filters.batch_id,
             filters.recipient,
             filters.correlation_id,
+            filters.idempotency_key,
+            filters.recipient_hash,
         )
         items = [_notification(row) for row in rows if row["id"] is not None]
         return Scanned(items, rows[0]["horizon"])
+
+    async def keyed(
+        self, endpoints: Sequence[str], key: str, limit: int
+    ) -> list[NotificationView]:
+        """Return what an idempotency key that is still remembered has made there."""
+        rows = await self._fetch(SQL.find_keyed, endpoints, key, limit)
+        return [_notification(row) for row in rows]
 
     async def batch_range(self, id_: UUID) -> Range | None:
         """Return where the members of a batch are, or None when the tenant has none."""

@@ -157,8 +157,22 @@ SELECT horizon.id AS horizon, page.*
             AND ($9::uuid IS NULL OR batch_id = $9)
             AND ($10::text IS NULL OR recipient = $10)
             AND ($11::text IS NULL OR correlation_id = $11)
+            AND ($12::text IS NULL OR idempotency_key = $12)
+            AND ($13::text IS NULL OR left(encode(sha256(convert_to(recipient, 'UTF8')), 'hex'), 16) = $13)
           ORDER BY id DESC LIMIT $5) AS page ON true
  ORDER BY page.id DESC
+
+-- find_keyed --
+-- What an idempotency key that is still remembered has made: a notification, or a batch's members.
+SELECT made.*
+  FROM idempotency_key k
+  CROSS JOIN LATERAL (
+         SELECT n.* FROM notification n WHERE n.id = k.resource_id AND n.tenant = $1
+         UNION ALL
+         SELECT n.* FROM batch b JOIN notification n ON n.id > b.id AND n.id <= b.last_id AND n.batch_id = b.id
+          WHERE b.id = k.resource_id AND b.tenant = $1 AND n.tenant = $1) AS made
+ WHERE k.tenant = $1 AND k.endpoint = ANY($2::text[]) AND k.key = $3
+ ORDER BY made.id DESC LIMIT $4
 
 -- cancel --
 -- A claim and a cancel of one row wait for each other and then look again: one of them wins.

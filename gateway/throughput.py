@@ -1,27 +1,13 @@
 """What the mesh did in the last minute, from what every service says of itself each second."""
 
-import asyncio
-import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import msgspec
-import nats.errors
-import structlog
-from nats.aio.msg import Msg
-
-from contracts import subjects
 from contracts.mesh import ServiceState
-from ops.runtime.bus import Bus
-from ops.runtime.tasks import first_of
-
-log = structlog.stdlib.get_logger()
 
 _MINUTE_SECONDS = 60.0
 _INSTANCES_AT_MOST = 1_000
-
-_decode = msgspec.json.Decoder(ServiceState).decode
 
 
 class Counts(NamedTuple):
@@ -47,26 +33,6 @@ class Throughput:
         self._began_at = datetime.now(UTC)
         self._known: dict[str, _Instance] = {}
         self._rises: deque[tuple[float, Counts]] = deque()
-
-    async def listen(self, bus: Bus, stopping: asyncio.Event) -> None:
-        """Listen until told to stop."""
-        await first_of(bus.connected, stopping)
-        if stopping.is_set():
-            return
-        try:
-            await bus.nc.subscribe(subjects.MESH_STATE_ALL, cb=self._hear)
-        except nats.errors.Error as error:
-            log.warning("throughput.not_heard", error=repr(error))
-            return
-        await stopping.wait()
-
-    async def _hear(self, message: Msg) -> None:
-        try:
-            state = _decode(message.data)
-        except msgspec.DecodeError:
-            log.debug("service_state.not_read", subject=message.subject)
-            return
-        self.heard(state, time.monotonic())
 
     def heard(self, state: ServiceState, now: float) -> None:
         """Take in the state of one process at a moment of the monotonic clock."""

@@ -9,7 +9,13 @@ from contracts import messages, subjects
 from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.mesh import ServiceState
-from contracts.messages import DeadLettered, ReceiptArrived, StatusChanged
+from contracts.messages import (
+    DeadLettered,
+    OperatorActed,
+    ReceiptArrived,
+    StatusChanged,
+)
+from contracts.oversight import Action
 from contracts.problems import Problem
 from contracts.receipts import ReceiptKind
 from contracts.topology import DLQ, STATUS, Stream
@@ -48,6 +54,8 @@ _PARAMETERS: Mapping[str, Schema] = {
     "notification_id": {"description": "The id of the notification."},
     "service": {"description": "The name of the service."},
     "instance": {"description": "The name of the process among its like."},
+    "subject": {"description": "What it is done to."},
+    "change": {"description": "What is done, in the past tense."},
 }
 
 
@@ -64,6 +72,7 @@ def _addresses() -> dict[str, str]:
         ),
         "deadLetters": subjects.dead_letter(lane),
         "meshState": subjects.mesh_state(word("service"), word("instance")),
+        "meshAction": subjects.mesh_action(f"{word('subject')}.{word('change')}"),
         "create": subjects.CREATE,
         "createBatch": subjects.CREATE_BATCH,
         "createOfTenant": subjects.create(word("tenant")),
@@ -132,6 +141,7 @@ def document() -> Schema:
         ReceiptArrived,
         DeadLettered,
         ServiceState,
+        OperatorActed,
         Problem,
         NotificationRequest,
         BatchRequest,
@@ -170,6 +180,13 @@ def document() -> Schema:
                 "What every running service says of itself, once a second.",
                 "serviceState",
             ),
+            "meshAction": _channel(
+                addresses["meshAction"],
+                "What operators did, once it is done: "
+                + ", ".join(f"`{action}`" for action in Action)
+                + ". Told at least once; the audit keeps it.",
+                "operatorActed",
+            ),
             **{
                 name: _request_channel(name, address)
                 for name, address in addresses.items()
@@ -181,6 +198,7 @@ def document() -> Schema:
             "announceReceipt": _send("receipts", "receiptArrived"),
             "announceDeadLetter": _send("deadLetters", "deadLettered"),
             "announceState": _send("meshState", "serviceState"),
+            "announceAction": _send("meshAction", "operatorActed"),
             **{name: _answer(name) for name in addresses if name.startswith("create")},
         },
         "components": {
@@ -260,6 +278,11 @@ def _messages() -> dict[str, Schema]:
         "receiptArrived": _message(ReceiptArrived, "A provider told more."),
         "deadLettered": _message(DeadLettered, "A notification was given up."),
         "serviceState": _message(ServiceState, "The state of one process."),
+        "operatorActed": _message(
+            OperatorActed,
+            "An operator changed something.",
+            example=examples.OPERATOR_ACTED,
+        ),
         "notificationRequested": _message(
             NotificationRequest,
             "One notification is asked for.",

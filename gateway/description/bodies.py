@@ -6,6 +6,7 @@ its own; here is what each of its fields may be.
 
 from contracts import limits
 from contracts.channels import Channel, Priority
+from contracts.controls import RATE_AT_MOST, BreakerOrder
 from contracts.operations import (
     DEFAULT_RATE_PER_SECOND,
     RATE_AT_MOST_PER_SECOND,
@@ -14,6 +15,7 @@ from contracts.operations import (
 )
 from gateway.description.operations import REF, UUID, Schema
 from gateway.letter_requests import ErasureBody, LettersBody
+from gateway.ops_requests import LimitBody, OrderBody, ReasonBody
 from gateway.requests import BatchRequest, NotificationRequest, TemplateRequest
 from gateway.validation import DEFAULT_MAX_ATTEMPTS, MAX_ATTEMPTS_LIMIT
 
@@ -185,12 +187,40 @@ _ERASURE: Schema = {
     **_REASON_OR_DRY_RUN,
 }
 
+_WHY: Schema = {**_REASON, "pattern": r"[^\s\u001c-\u001f\u0085]"}
+_REASON_BODY: Schema = {"properties": {"reason": _WHY}, "required": ["reason"]}
+_ORDER: Schema = {
+    "properties": {
+        "order": {
+            "description": "What the breaker is to do: `open` holds until `reset`.",
+            "enum": [str(order) for order in BreakerOrder],
+        },
+        "reason": _WHY,
+    },
+    "required": ["order", "reason"],
+}
+_LIMIT: Schema = {
+    "properties": {
+        "per_second": {
+            "description": "Messages a second; 0 is unlimited.",
+            "type": "number",
+            "minimum": 0,
+            "maximum": RATE_AT_MOST,
+        },
+        "reason": _WHY,
+    },
+    "required": ["per_second", "reason"],
+}
+
 #: What a body must have beyond what its struct says.
 _BODIES: dict[type, Schema] = {
     TemplateRequest: _TEMPLATE,
     LettersBody: _LETTERS,
     ErasureBody: _ERASURE,
     LetterFilter: {},
+    ReasonBody: _REASON_BODY,
+    OrderBody: _ORDER,
+    LimitBody: _LIMIT,
 }
 
 

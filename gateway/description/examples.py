@@ -9,7 +9,9 @@ import msgspec
 from contracts.channels import LANES, Channel, Priority
 from contracts.ids import time_of
 from contracts.lifecycle import Status
+from contracts.messages import OperatorActed
 from contracts.operations import OperationKind, OperationState
+from contracts.oversight import Action, AuditEntry, Effect
 from contracts.problems import FieldError, Problem, ProblemType
 from gateway.letter_views import OperationView
 from gateway.views import (
@@ -113,6 +115,26 @@ ERASURE_ASKED: dict[str, Any] = {
     "recipient": "someone@example.com",
     "reason": "asked for on 2026-11-27",
 }
+AUDIT_ENTRY = AuditEntry(
+    id=TEMPLATE_ID,
+    action=Action.LANE_PAUSED,
+    target="sms.low",
+    who="Ada",
+    reason="the provider asked us to",
+    at=time_of(TEMPLATE_ID),
+    tenant="default",
+    effect=Effect.DONE,
+    details={"previous": None},
+)
+OPERATOR_ACTED = OperatorActed(
+    id=AUDIT_ENTRY.id,
+    action=AUDIT_ENTRY.action,
+    target=AUDIT_ENTRY.target,
+    who=AUDIT_ENTRY.who,
+    reason=AUDIT_ENTRY.reason,
+    at=AUDIT_ENTRY.at,
+    tenant=AUDIT_ENTRY.tenant,
+)
 SUMMARY = Summary(
     created_per_minute=1200,
     delivered_per_minute=1180,

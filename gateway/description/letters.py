@@ -152,6 +152,7 @@ OPERATIONS = {
         parameters=(_OPERATION_ID,),
         replies={200: Reply(description="The operation.", body=OperationView)},
         problems=(ProblemType.NOT_FOUND,),
+        is_idempotent=True,
     ),
     RouteName.ERASE_RECIPIENT: Operation(
         method="POST",
@@ -198,5 +199,6 @@ OPERATIONS = {
         parameters=(_ERASURE_ID,),
         replies={200: Reply(description="The erasure.", body=OperationView)},
         problems=(ProblemType.NOT_FOUND,),
+        is_idempotent=True,
     ),
 }

@@ -46,6 +46,7 @@ _TAGS = {
     "Batches": "Many notifications at once, all or none.",
     "Templates": "Words with gaps, kept here and filled in when a notification is sent.",
     "Dead letters": "What was given up, for operators: replay it, or put it away.",
+    "Operators": "How the mesh stands, changes to it, and the record of who made them.",
     "Privacy": "Take a person out of the ledger, on request and on record.",
     "Receipts": "For providers: tell what became of what they accepted.",
     "Following": "Hear of changes as they happen.",

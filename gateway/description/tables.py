@@ -4,6 +4,7 @@ from gateway.description import (
     letters,
     live,
     notifications,
+    oversight,
     receipts,
     service,
     templates,
@@ -17,5 +18,6 @@ OPERATIONS: dict[RouteName, Operation] = {
     **templates.OPERATIONS,
     **letters.OPERATIONS,
     **receipts.OPERATIONS,
+    **oversight.OPERATIONS,
     **service.OPERATIONS,
 }

@@ -2,7 +2,9 @@
 
 from contracts.ids import new_id
 from contracts.operations import OperationKind
+from contracts.oversight import Action
 from gateway.acceptance import key_of
+from gateway.audit import Audit, Begun, who_of
 from gateway.bodies import read_json
 from gateway.letter_requests import (
     LIMIT_AT_MOST,
@@ -24,6 +26,11 @@ from gateway.views import encode
 PATH = "/api/v1/dead-letters"
 OPERATIONS = f"{PATH}/operations"
 
+_ACTIONS = {
+    OperationKind.REPLAY: Action.LETTERS_REPLAYED,
+    OperationKind.DISCARD: Action.LETTERS_DISCARDED,
+}
+
 _SAMPLES = 3
 _OPERATIONS_SHOWN = 50
 _EVERYTHING_AFTER = read_query(b"").before
@@ -32,9 +39,10 @@ _EVERYTHING_AFTER = read_query(b"").before
 class DeadLetters:
     """Handlers of dead letters and what is done to them."""
 
-    def __init__(self, once: Once, store: LetterStore) -> None:
+    def __init__(self, once: Once, store: LetterStore, audit: Audit) -> None:
         self._once = once
         self._store = store
+        self._audit = audit
 
     def routes(self) -> list[Route]:
         """Return what is served here."""
@@ -101,7 +109,9 @@ class DeadLetters:
 
     async def stop(self, call: Call, operation_id: str) -> Answer:
         """Stop an operation; what it has done stays done."""
-        return await stop(self._store, call, operation_id, erasure=False)
+        return await stop(
+            self._once, self._store, self._audit, call, operation_id, erasure=False
+        )
 
     async def _operate(self, call: Call, kind: OperationKind) -> Answer:
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
@@ -110,21 +120,32 @@ class DeadLetters:
             key_of(call)  # a bad one is refused although nothing needs it
             return await self._forecast(call, asked, kind)
         paced = kind == OperationKind.REPLAY
+        who = who_of(call)
 
-        async def begin(transaction: TenantStore) -> Answer:
+        async def begin(transaction: TenantStore) -> Begun:
             operation = await self._store.within(transaction).begin(
                 call.principal.tenant,
                 asked.filter,
                 id_=new_id(),
                 kind=kind,
-                who=call.principal.who,
+                who=who,
                 reason=asked.reason,
                 rate_per_second=asked.rate_per_second if paced else None,
             )
+            entry = await self._audit.record(
+                transaction,
+                call,
+                _ACTIONS[kind],
+                str(operation.id),
+                operation.reason,
+                filter=operation.filter,
+                total=operation.total,
+            )
             location = f"{OPERATIONS}/{operation.id}".encode()
-            return Answer(202, encode(operation), headers=[(b"location", location)])
+            answer = Answer(202, encode(operation), headers=[(b"location", location)])
+            return Begun(answer, entry)
 
-        return await self._once.run(call, body, begin)
+        return await self._audit.once(self._once, call, body, begin)
 
     async def _forecast(
         self, call: Call, asked: LettersBody, kind: OperationKind
@@ -152,7 +173,26 @@ async def show(store: LetterStore, call: Call, word: str, *, erasure: bool) -> A
     return Answer(200, encode(operation))
 
 
-async def stop(store: LetterStore, call: Call, word: str, *, erasure: bool) -> Answer:
+async def stop(
+    once: Once,
+    store: LetterStore,
+    audit: Audit,
+    call: Call,
+    word: str,
+    *,
+    erasure: bool,
+) -> Answer:
     """Stop an operation and show it; one that has ended stays as it is."""
-    await store.stop(call.principal.tenant, uuid_in_path(word), erasure=erasure)
-    return await show(store, call, word, erasure=erasure)
+    id_ = uuid_in_path(word)
+    tenant = call.principal.tenant
+
+    async def act(transaction: TenantStore) -> Begun:
+        within = store.within(transaction)
+        entry = None
+        if await within.stop(tenant, id_, erasure=erasure):
+            entry = await audit.record(
+                transaction, call, Action.OPERATION_STOPPED, str(id_), ""
+            )
+        return Begun(await show(within, call, word, erasure=erasure), entry)
+
+    return await audit.once(once, call, b"", act)

@@ -1,7 +1,9 @@
 """Erasures: take one recipient out of the ledger, on request and on record."""
 
 from contracts.ids import new_id
+from contracts.oversight import Action
 from gateway.acceptance import key_of
+from gateway.audit import Audit, Begun, who_of
 from gateway.bodies import read_json
 from gateway.letter_requests import read_erasure_body
 from gateway.letter_store import LetterStore
@@ -20,9 +22,10 @@ PATH = "/api/v1/privacy/erasures"
 class Erasures:
     """Handlers of erasures."""
 
-    def __init__(self, once: Once, store: LetterStore) -> None:
+    def __init__(self, once: Once, store: LetterStore, audit: Audit) -> None:
         self._once = once
         self._store = store
+        self._audit = audit
 
     def routes(self) -> list[Route]:
         """Return what is served here."""
@@ -46,18 +49,29 @@ class Erasures:
             count = await self._store.count_recipient(tenant, asked.recipient)
             return Answer(200, encode(Forecast(dry_run=True, count=count)))
 
-        async def begin(transaction: TenantStore) -> Answer:
+        who = who_of(call)
+
+        async def begin(transaction: TenantStore) -> Begun:
             operation = await self._store.within(transaction).begin_erasure(
                 tenant,
                 asked.recipient,
                 id_=new_id(),
-                who=call.principal.who,
+                who=who,
                 reason=asked.reason,
             )
+            entry = await self._audit.record(
+                transaction,
+                call,
+                Action.RECIPIENT_ERASED,
+                str(operation.id),
+                operation.reason,
+                total=operation.total,
+            )
             location = f"{PATH}/{operation.id}".encode()
-            return Answer(202, encode(operation), headers=[(b"location", location)])
+            answer = Answer(202, encode(operation), headers=[(b"location", location)])
+            return Begun(answer, entry)
 
-        return await self._once.run(call, body, begin)
+        return await self._audit.once(self._once, call, body, begin)
 
     async def get(self, call: Call, erasure_id: str) -> Answer:
         """Show how far an erasure has come; it never says whose."""
@@ -65,4 +79,6 @@ class Erasures:
 
     async def stop(self, call: Call, erasure_id: str) -> Answer:
         """Stop an erasure; what is erased stays erased."""
-        return await stop(self._store, call, erasure_id, erasure=True)
+        return await stop(
+            self._once, self._store, self._audit, call, erasure_id, erasure=True
+        )

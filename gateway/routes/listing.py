@@ -47,19 +47,25 @@ class Listing:
                 return Answer(200, encode(Page(items=[])))
             within &= members
         async with store.searching() as searching:
-            items, rest = await _search(searching, filters, within, limit)
+            items, rest = await search(
+                searching, filters, within, limit, _SEARCH_SECONDS
+            )
         next_cursor = None if rest.is_empty else write_cursor(rest.before, what)
         return Answer(200, encode(Page(items=items, next_cursor=next_cursor)))
 
 
-async def _search(
-    store: TenantStore, filters: Filters, within: Range, limit: int
+async def search(
+    store: TenantStore,
+    filters: Filters,
+    within: Range,
+    limit: int,
+    seconds: float,
 ) -> tuple[list[NotificationView], Range]:
     """Return at most ``limit`` items, and the range where there may be more."""
     nothing = Range(within.first, within.first)
     found: list[NotificationView] = []
     rows = _ROWS_AT_FIRST if filters.rejects else limit + 1
-    give_up_at = time.monotonic() + _SEARCH_SECONDS
+    give_up_at = time.monotonic() + seconds
     while not within.is_empty:
         wanted = limit + 1 - len(found)
         part = await store.scan(filters, within, rows_at_most=rows, limit=wanted)

@@ -4,14 +4,11 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-import nats.errors
 import structlog
 from nats.js import JetStreamContext
 
-from contracts import topology
-from contracts.channels import LANES
 from contracts.ids import lowest_id_at
-from contracts.problems import ProblemType
+from gateway.depths import waiting
 from gateway.errors import LedgerAway, Refusal
 from gateway.principals import Permission
 from gateway.routing import Answer, Call, Route, RouteName
@@ -66,7 +63,7 @@ class Summaries:
         return Answer(200, self._remembered)
 
     async def _summarize(self) -> Summary:
-        depths = await self._depths()
+        depths = {str(lane): n for lane, n in (await waiting(self._js)).items()}
         failed = await self._store.count_failed()
         since = lowest_id_at(datetime.now(UTC) - _LATENCY_WINDOW)
         seconds = await self._store.measure_latency(since, _LATENCY_ROWS)
@@ -81,18 +78,3 @@ class Summaries:
             queue_depth=depths,
             latency_seconds=Latency(p50=p50, p95=p95, p99=p99),
         )
-
-    async def _depths(self) -> dict[str, int]:
-        lanes = {topology.lane_consumer(lane).name: str(lane) for lane in LANES}
-        depths = dict.fromkeys(lanes.values(), 0)
-        try:
-            for info in await self._js.consumers_info(topology.NOTIFY.name):
-                if info.name in lanes:
-                    depths[lanes[info.name]] = info.num_pending or 0
-        except (nats.errors.Error, TimeoutError, ConnectionError) as error:
-            raise Refusal(
-                ProblemType.DEPENDENCY_UNAVAILABLE,
-                "the bus does not say how much is waiting",
-                retry_after_seconds=1,
-            ) from error
-        return depths

@@ -55,3 +55,22 @@ async def is_waiting(task: "asyncio.Future[Any]") -> bool:
     for _ in range(20):
         await asyncio.sleep(0)
     return not task.done()
+
+
+@asynccontextmanager
+async def blocked_audit(dsn: str, statement: str) -> AsyncIterator[Blocked]:
+    """Let every INSERT into the audit, or every UPDATE, wait until the block is left."""
+    holder = await asyncpg.connect(dsn)
+    watcher = await asyncpg.connect(dsn)
+    try:
+        await holder.execute(
+            "CREATE OR REPLACE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NEW; END $$;"
+            f"CREATE TRIGGER wait_here BEFORE {statement} ON audit"
+            " FOR EACH ROW EXECUTE FUNCTION wait_here();"
+            "SELECT pg_advisory_lock(77)"
+        )
+        yield Blocked(watcher)
+    finally:
+        await holder.close()  # and with it, the lock
+        await watcher.close()

@@ -6,12 +6,15 @@ import schemathesis
 from schemathesis import Case, CheckContext, GenerationMode, Response
 
 #: A schema cannot say which cursors were given out, nor what a template wants, nor that
-#: a request is to be upgraded.
+#: a request is to be upgraded. Subjects are also borrowed from templates that were made,
+#: whose subjects may be longer and have gaps.
 _BEYOND_A_SCHEMA = ("/probs/template-render-failed",)
 _DETAILS = (
     "the cursor is none, or of a list with other filters",
     "this is a WebSocket: ask for an upgrade",
     "say which dead letters: either a filter or all",
+    "subject is one line of at most 998 bytes",
+    "look up by one of id, idempotency_key, recipient, recipient_hash",
 )
 
 
@@ -26,5 +29,7 @@ def right_data_is_taken(
     if response.status_code != 400:
         return
     problem = response.json()
-    if problem["type"] not in _BEYOND_A_SCHEMA and problem["detail"] not in _DETAILS:
+    if problem["type"] in _BEYOND_A_SCHEMA:
+        return
+    if not any(problem["detail"].endswith(detail) for detail in _DETAILS):
         raise AssertionError(f"refused although it fits: {problem}")

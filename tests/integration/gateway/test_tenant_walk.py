@@ -6,20 +6,25 @@ tenant nobody would miss fails ``test_the_walk_misses_no_tenant``.
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from uuid import UUID
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from contracts.controls import RateLimit, provider_rate_key
 from contracts.ids import new_id
 from contracts.keys import Role
+from contracts.oversight import recipient_hash
 from contracts.settings import MeshSettings
 from gateway.routes.templates import PATH as TEMPLATES
 from gateway.store import SQL, Store
 from ops import keys
 from ops.runtime.bus import Bus
+from ops.runtime.controls import set_control
 from ops.runtime.ledger import Ledger
 from tests.integration.gateway.gateways import (
     BATCHES,
@@ -28,6 +33,7 @@ from tests.integration.gateway.gateways import (
     problem_of,
     running_gateway,
 )
+from tests.integration.gateway.operators import OPS
 from tests.waiting import until
 
 OURS = {"channel": "sms", "recipient": "+15555550123", "content": "only for acme"}
@@ -41,8 +47,10 @@ ADMINS = frozenset({Role.ADMIN})
 
 LETTERS = "/api/v1/dead-letters"
 OPERATIONS = f"{LETTERS}/operations"
+PROVIDER = "walked"
 ERASURES = "/api/v1/privacy/erasures"
 ALL_LETTERS = {"all": True, "reason": "walked"}
+WALKED = {"reason": "walked"}
 ERASE_US = {"recipient": OURS["recipient"], "reason": "walked"}
 
 
@@ -92,6 +100,26 @@ ROUTES = {
     ("GET", OPERATIONS): Walked(200, 200, OPERATORS),
     ("GET", f"{OPERATIONS}/<operation_id>"): Walked(200, 404, OPERATORS),
     ("DELETE", f"{OPERATIONS}/<operation_id>"): Walked(200, 404, OPERATORS),
+    **{
+        ("GET", f"{OPS}/{what}"): Walked(200, 403, OPERATORS)
+        for what in ("lanes", "breakers", "limits", "services", "schedule")
+    },
+    **{
+        ("POST", f"{OPS}/lanes/{lane}/{change}"): Walked(202, 403, OPERATORS, WALKED)
+        for lane in ("<channel>", "<channel>/<priority>")
+        for change in ("pause", "resume")
+    },
+    ("POST", f"{OPS}/breakers/<provider>"): Walked(
+        202, 403, OPERATORS, WALKED | {"order": "probe"}
+    ),
+    **{
+        (method, f"{OPS}/limits/{whose}"): Walked(202, 403, OPERATORS, body)
+        for whose in ("channels/<channel>", "providers/<provider>")
+        for method, body in (("PUT", WALKED | {"per_second": 9}), ("DELETE", WALKED))
+    },
+    # what other tenants see there is walked through in look_up_as_a_stranger
+    ("GET", f"{OPS}/audit"): Walked(200, 200, OPERATORS),
+    ("GET", f"{OPS}/notifications"): Walked(400, 400, OPERATORS),
     ("POST", ERASURES): Walked(202, 202, ADMINS, ERASE_US),
     ("GET", f"{ERASURES}/<erasure_id>"): Walked(200, 404, ADMINS),
     ("DELETE", f"{ERASURES}/<erasure_id>"): Walked(200, 404, ADMINS),
@@ -132,6 +160,7 @@ async def gateway(
         gateway_require_keys=True,
         gateway_key_cache_seconds=0.2,
         gateway_receipts=[{"name": "acme", "form": "webhook", "secret": "s"}],
+        gateway_house_tenant="acme",
     ) as gateway:
         yield gateway
 
@@ -157,6 +186,8 @@ async def make(gateway: RunningGateway, idempotency_key: str = "k") -> Made:
     )
     replay = await gateway.post(ALL_LETTERS, f"{LETTERS}/replay", Authorization=key)
     erasure = await gateway.post(ERASE_US, ERASURES, Authorization=key)
+    limit = RateLimit(by="walk", at=datetime.now(UTC), per_second=9)
+    await set_control(gateway.service.bus, provider_rate_key(PROVIDER), limit)
     return Made(
         key,
         {
@@ -165,6 +196,9 @@ async def make(gateway: RunningGateway, idempotency_key: str = "k") -> Made:
             "notification_id": (await single.json())["id"],
             "batch_id": (await batch.json())["id"],
             "template_id": (await ours.json())["id"],
+            "channel": "push",
+            "priority": "low",
+            "provider": PROVIDER,
         },
     )
 
@@ -184,6 +218,7 @@ async def walk_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
     """Fail if anything of ``acme`` is shown to another tenant, or can be changed by it."""
     before = await seen_by_us(gateway, made)
     stranger = await key_for("other")
+    await look_up_as_a_stranger(gateway, made, stranger)
     for (method, rule), walked in ROUTES.items():
         path = made.path(rule)
         response = await ask(
@@ -198,6 +233,26 @@ async def walk_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
     await share_a_key(gateway, made, stranger)
     await follow_as_a_stranger(gateway, made)
     await lose_a_member(gateway, made)
+
+
+async def look_up_as_a_stranger(
+    gateway: RunningGateway, made: Made, stranger: str
+) -> None:
+    """Look for what is ours by all that can be known of it; we find it."""
+    recipient = OURS["recipient"]
+    for by, value in (
+        ("id", made.ids["notification_id"]),
+        ("idempotency_key", "k"),
+        ("recipient", quote(recipient)),
+        ("recipient_hash", recipient_hash(recipient)),
+    ):
+        path = f"{OPS}/notifications?{by}={value}"
+        theirs = await gateway.get(path, Authorization=stranger)
+        assert (await theirs.json())["items"] == [], by
+        ours = await gateway.get(path, Authorization=made.key)
+        assert (await ours.json())["items"], by
+    theirs = await gateway.get(f"{OPS}/audit", Authorization=stranger)
+    assert (await theirs.json())["items"] == []
 
 
 async def tells_nothing_of_ours(response: aiohttp.ClientResponse) -> None:

@@ -11,6 +11,7 @@ from contracts import subjects
 from contracts.channels import Channel, Lane, Priority
 from contracts.ids import new_id
 from contracts.lifecycle import Status
+from contracts.oversight import Action
 from contracts.problems import ProblemType
 from contracts.receipts import ReceiptKind
 from gateway.description import asyncapi, examples, openapi
@@ -117,6 +118,7 @@ def test_the_addresses_on_the_bus_match_the_subjects_that_are_used() -> None:
         subjects.receipt("acme", Channel.SMS, ReceiptKind.BOUNCED, new_id()),
         subjects.dead_letter(lane),
         subjects.mesh_state("gateway", "one"),
+        subjects.mesh_action(Action.LANE_PAUSED),
         subjects.CREATE,
         subjects.CREATE_BATCH,
         subjects.create("acme"),
