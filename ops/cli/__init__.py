@@ -12,6 +12,7 @@ COMMANDS = {
     "send": "Send one notification, or a file of them.",
     "trace": "Show what happened to a notification, with its waits.",
     "console": "Open the operator console.",
+    "ops": "Look at the mesh, pause and resume lanes, order breakers, set limits.",
     "dlq": "List, replay, discard and export dead letters.",
     "privacy": "Erase a recipient on request.",
     "keys": "Create, list and revoke API keys.",
