@@ -15,6 +15,7 @@ from ops.runtime.bus import Bus
 from ops.runtime.errors import BusUnavailable
 from ops.runtime.publisher import Outgoing, announce, publish_group
 from scheduler.metrics import Metrics
+from scheduler.published_letters import DOUBTFUL_SECONDS, message_ids_since
 from scheduler.rows import Group, Letter, Queueing
 from scheduler.store import Store
 
@@ -58,8 +59,19 @@ class Publisher:
         """Put dead letters on the DLQ and note it; one that is there already is not doubled."""
         if not letters:
             return
-        await publish_group(self._bus, [_dead(letter) for letter in letters])
+        known = await self._published_long_ago(letters)
+        await publish_group(
+            self._bus, [_dead(one) for one in letters if one.message_id not in known]
+        )
         self._metrics.letters_published(await self._store.stamp_published(letters))
+
+    async def _published_long_ago(self, letters: Sequence[Letter]) -> set[str]:
+        doubtful = [
+            letter.message.at
+            for letter in letters
+            if letter.age_seconds > DOUBTFUL_SECONDS
+        ]
+        return await message_ids_since(self._bus, min(doubtful)) if doubtful else set()
 
 
 def _news(change: StatusChanged) -> tuple[str, bytes]:
@@ -83,7 +95,7 @@ def _dead(letter: Letter) -> Outgoing:
     return Outgoing(
         subject=subjects.dead_letter(Lane(message.channel, message.priority)),
         payload=messages.encode(message),
-        message_id=f"dlq:{message.notification_id}:{letter.sequence}",
+        message_id=letter.message_id,
         headers=_headers(message.correlation_id, letter.traceparent),
     )
 

@@ -94,7 +94,13 @@ class Letter(NamedTuple):
     id: UUID
     sequence: int
     traceparent: str | None
+    age_seconds: float
     message: DeadLettered
+
+    @property
+    def message_id(self) -> str:
+        """Return the id under which the DLQ stores it once."""
+        return f"dlq:{self.message.notification_id}:{self.sequence}"
 
 
 class Backlog(NamedTuple):

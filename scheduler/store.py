@@ -338,6 +338,7 @@ def _letter(row: _Row) -> Letter:
         id=row["id"],
         sequence=row["sequence"],
         traceparent=row["traceparent"],
+        age_seconds=row["age_seconds"],
         message=DeadLettered(
             notification_id=row["notification_id"],
             tenant=row["tenant"],

@@ -139,14 +139,14 @@ SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, co
   FROM failed
 
 -- letters_of --
-SELECT d.*, n.correlation_id, n.traceparent, n.batch_id, n.provider
+SELECT d.*, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds, n.correlation_id, n.traceparent, n.batch_id, n.provider
   FROM (SELECT * FROM dead_letter
          WHERE notification_id = ANY ($1) AND published_at IS NULL) d
   LEFT JOIN notification n ON n.id = d.notification_id
  ORDER BY d.id
 
 -- late_letters --
-SELECT d.*, n.correlation_id, n.traceparent, n.batch_id, n.provider
+SELECT d.*, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds, n.correlation_id, n.traceparent, n.batch_id, n.provider
   FROM (SELECT * FROM dead_letter
          WHERE published_at IS NULL AND created_at < now() - make_interval(secs => $1)
          ORDER BY created_at LIMIT $2) d

@@ -1,4 +1,4 @@
-"""``python -m ops.bench``: accept rates, latency and drain rates beside their floors."""
+"""``python -m ops.bench``: accept, latency and drain rates beside their floors, and what waiting costs."""
 
 import sys
 import tempfile
@@ -10,7 +10,7 @@ import msgspec
 import uvloop
 
 from ops.bench.figures import Figure, table
-from ops.bench.runs import Bench, Part, Plan
+from ops.bench.runs import USUAL, Bench, Part, Plan
 from ops.embedded.errors import EmbeddedError
 
 
@@ -36,7 +36,7 @@ from ops.embedded.errors import EmbeddedError
     "parts",
     type=click.Choice([str(part) for part in Part]),
     multiple=True,
-    default=[str(part) for part in Part],
+    default=[str(part) for part in USUAL],
     envvar="TOCSIN_BENCH_ONLY",
     show_envvar=True,
     help="What to measure; may be given several times.",

@@ -16,6 +16,7 @@ from ops import keys
 from ops.bench import floors, live, stack
 from ops.bench.figures import Figure
 from ops.bench.load import Load, post_for
+from ops.bench.waiting import WaitingBench
 from ops.embedded import Servers, ports, servers
 from ops.runtime.bus import Bus, open_bus
 from ops.runtime.ledger import Ledger, open_ledger
@@ -41,6 +42,11 @@ class Part(StrEnum):
     ACCEPT = "accept"
     DRAIN = "drain"
     LIVE = "live"
+    WAITING = "waiting"
+
+
+#: What a run measures unless it is told; the other parts take minutes.
+USUAL = (Part.ACCEPT, Part.DRAIN, Part.LIVE)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +92,11 @@ class Bench:
                 yield figure
         if Part.LIVE in parts:
             async for figure in self._follows():
+                yield figure
+        if Part.WAITING in parts:
+            await self._clear()
+            waiting = WaitingBench(self._servers, self._ledger, self._bus, self._logs)
+            async for figure in waiting.run():
                 yield figure
 
     async def _accepts(self) -> AsyncIterator[Figure]:

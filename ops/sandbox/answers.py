@@ -10,13 +10,17 @@ RETRY_AFTER_SECONDS = 2
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer as data; `status` is None when the request is never answered."""
+    """An answer as data; `status` is None when the request is never answered.
+
+    `instead` is then what the sender gets before its connection is cut; None keeps it waiting.
+    """
 
     name: str
     status: int | None
     message: str = ""
     retry_after_seconds: int | None = None
     delay_seconds: float = 0.0
+    instead: bytes | None = None
 
     @property
     def label(self) -> str:
@@ -42,10 +46,15 @@ THROTTLED = Answer(
     retry_after_seconds=RETRY_AFTER_SECONDS,
 )
 SILENT = Answer(name="timeout", status=None)
+RESET = Answer(name="reset", status=None, instead=b"")
+GARBAGE = Answer(name="garbage", status=None, instead=b"\x00\xff 202 certainly\r\n\r\n")
 MALFORMED = Answer(name="malformed", status=400)
 TOO_LARGE = Answer(name="malformed", status=413)
 
-ANSWERS = (ACCEPTED, PERMANENT, TRANSIENT, THROTTLED, SILENT, MALFORMED, TOO_LARGE)
+ANSWERS = (
+    *(ACCEPTED, PERMANENT, TRANSIENT, THROTTLED),
+    *(SILENT, RESET, GARBAGE, MALFORMED, TOO_LARGE),
+)
 
 
 class Simulator(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +79,8 @@ _BY_MODE = {
     Mode.PERMANENT: PERMANENT,
     Mode.THROTTLED: THROTTLED,
     Mode.TIMEOUT: SILENT,
+    Mode.RESET: RESET,
+    Mode.GARBAGE: GARBAGE,
 }
 
 

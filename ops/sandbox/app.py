@@ -70,7 +70,7 @@ class Routes:
         else:
             reply = self._sandbox.receive(body, request.headers.get("Idempotency-Key"))
         if reply.answer.status is None:
-            return await self._hold(request)
+            return await self._cut(request, reply.answer.instead)
         if reply.delay_seconds:
             await self._pauses.hold(reply.delay_seconds)
         return _render(reply)
@@ -156,9 +156,15 @@ class Routes:
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
-    async def _hold(self, request: web.Request) -> web.StreamResponse:
-        await self._pauses.hold(HOLD_SECONDS)
-        if request.transport is not None:
+    async def _cut(
+        self, request: web.Request, instead: bytes | None
+    ) -> web.StreamResponse:
+        if instead is None:
+            await self._pauses.hold(HOLD_SECONDS)
+        if request.transport is not None and instead:
+            request.transport.write(instead)
+            request.transport.close()
+        elif request.transport is not None:
             request.transport.abort()
         return web.Response()
 

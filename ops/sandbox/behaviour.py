@@ -14,6 +14,8 @@ class Mode(StrEnum):
     PERMANENT = "permanent"
     THROTTLED = "throttled"
     TIMEOUT = "timeout"  #: hold the connection and never answer
+    RESET = "reset"  #: cut the connection at once
+    GARBAGE = "garbage"  #: answer with what is no HTTP
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

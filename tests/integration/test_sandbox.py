@@ -314,6 +314,25 @@ async def test_timeout_never_answers_but_records(http):
     assert (message["answer"], message["outcome"]) == (None, "timeout")
 
 
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [
+        ("reset", aiohttp.ServerDisconnectedError),
+        ("garbage", aiohttp.ClientResponseError),
+    ],
+)
+async def test_a_connection_that_is_cut_or_spoilt_is_recorded(http, mode, error):
+    await set_behaviour(http, mode=mode)
+    # A reset may come as what the operating system calls it.
+    with pytest.raises((error, aiohttp.ClientOSError)):
+        await send(http, key="cut")
+
+    [message] = await get(http, "/messages", idempotency_key="cut")
+    assert (message["answer"], message["outcome"]) == (None, mode)
+    await set_behaviour(http)
+    assert (await send(http, key="cut"))[0] == 202
+
+
 async def test_stats_count_keys_accepted_twice(http):
     for key in ("a", "a", "b"):
         await send(http, key=key)

@@ -96,6 +96,8 @@ def test_slow_is_accepted_after_three_seconds():
         (Mode.PERMANENT, 422),
         (Mode.THROTTLED, 429),
         (Mode.TIMEOUT, None),
+        (Mode.RESET, None),
+        (Mode.GARBAGE, None),
     ],
 )
 def test_the_mode_decides_for_an_ordinary_recipient(mode, status):

@@ -336,6 +336,47 @@ async def test_a_dead_letter_whose_advisory_was_lost_is_swept_up(
     assert await unpublished(ledger) == 1, "the young one still has its advisory"
 
 
+async def test_a_letter_that_was_published_long_ago_and_never_noted_is_not_doubled(
+    store: Store, publisher: Publisher, ledger: Ledger, bus: Bus
+):
+    """The bus remembers the ids of two minutes; here of a tenth of a second."""
+    config = (await bus.js.stream_info(DLQ)).config
+    await bus.js.update_stream(config.evolve(duplicate_window=0.1))
+    noted, fresh, *missed = await seed(ledger, None, 602)
+    await give_up(ledger, [noted, *missed], age_seconds=300)
+    sweep = Sweep(store, publisher, late_seconds=10)
+    while (await sweep.step()).pause_seconds == 0:
+        pass
+    await until(lambda: _has_forgotten_ids(bus))
+    before = await stored(bus, DLQ)
+    await ledger.fetch(
+        "UPDATE dead_letter SET published_at = NULL WHERE notification_id = ANY ($1)",
+        missed,
+    )
+    await give_up(ledger, [fresh], age_seconds=300)
+
+    while (await sweep.step()).pause_seconds == 0:
+        pass
+
+    assert await unpublished(ledger) == 0
+    assert await stored(bus, DLQ) == before + 1
+    last = messages.decode((await bus.js.get_last_msg(DLQ, "dlq.>")).data or b"")
+    assert isinstance(last, DeadLettered)
+    assert last.notification_id == fresh
+
+
+async def _has_forgotten_ids(bus: Bus) -> bool:
+    """Say whether the DLQ would take everything it has once more; it keeps nothing of it."""
+    [first] = [await bus.js.get_msg(DLQ, seq=1)]
+    assert first.headers is not None
+    again = await bus.js.publish(
+        first.subject or "", first.data or b"", headers=dict(first.headers)
+    )
+    if again.duplicate:
+        return False
+    return await bus.js.delete_msg(DLQ, again.seq)
+
+
 async def test_a_dead_letter_outlives_its_notification(
     store: Store, publisher: Publisher, ledger: Ledger, bus: Bus
 ):

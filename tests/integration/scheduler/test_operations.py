@@ -79,6 +79,7 @@ async def test_a_replay_begins_anew_under_a_new_queueing(
     operations: Operations, ledger: Ledger, bus: Bus
 ):
     [id_] = await failed(ledger, 1)
+    await shape(ledger, [id_], "lost_leases = 5")
     replay = await begin(ledger)
 
     async with running(operations.step):
@@ -86,6 +87,7 @@ async def test_a_replay_begins_anew_under_a_new_queueing(
 
     [row] = await ledger.fetch("SELECT * FROM notification")
     assert (row["status"], row["sequence"], row["attempts"]) == ("queued", 5, 0)
+    assert row["lost_leases"] == 0, "a suspect starts anew"
     assert (row["failure_class"], row["failed_at"]) == (None, None)
     assert await ids_on_bus(bus) == {id_: 1}
     message = await bus.js.get_last_msg("NOTIFY", "notify.sms.normal")

@@ -138,6 +138,7 @@ async def test_what_was_requeued_says_so_and_breaks_the_old_fence(
         (4, '{"was": "processing", "why": "lease_expired"}'),
     ]
     assert await column(ledger, "lease_owner", [dead]) == [None]
+    assert await column(ledger, "lost_leases", [lost, dead]) == [0, 1]
     taken = await take(bus, LANE, 2)
     assert sorted(m.headers[messages.MESSAGE_ID_HEADER] for m in taken) == sorted(
         [f"{lost}:3", f"{dead}:4"]

@@ -1,6 +1,7 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,9 +42,22 @@ from tests.waiting import until
 LANE = Lane(Channel.SMS, Priority.NORMAL)
 
 
+MakeRelease = Callable[[int], Release]
+
+
 @pytest.fixture
-def release(bus: Bus, store: Store, publisher: Publisher, metrics: Metrics) -> Release:
-    return Release(bus, store, publisher, metrics, page=500, poll_seconds=0.25)
+def make_release(
+    bus: Bus, store: Store, publisher: Publisher, metrics: Metrics
+) -> MakeRelease:
+    def make(page: int) -> Release:
+        return Release(bus, store, publisher, metrics, page=page, poll_seconds=0.25)
+
+    return make
+
+
+@pytest.fixture
+def release(make_release: MakeRelease) -> Release:
+    return make_release(500)
 
 
 async def test_what_is_due_is_queued_published_traced_and_announced(
@@ -141,6 +155,40 @@ async def test_nothing_leaves_the_ledger_while_the_bus_is_away(
         await release.step()
 
     assert await tally(ledger, "status", ids) == {"pending": 10}
+
+
+async def test_several_pages_leave_in_one_step_each_once(
+    make_release: MakeRelease, ledger: Ledger, bus: Bus
+):
+    ids = await seed_notifications(ledger, None, 95)
+    await shape(ledger, ids, PENDING, DUE)
+    release = make_release(10)
+
+    first, second = await release.step(), await release.step()
+
+    assert (first.scanned, first.pause_seconds) == (80, 0)
+    assert (second.scanned, second.why) == (15, {"scheduled": 15, "retry": 0})
+    assert await ids_on_bus(bus) == dict.fromkeys(ids, 1)
+    assert await count(ledger, "outbox_group") == 0
+
+
+async def test_the_page_taken_beside_one_that_could_not_be_published_is_in_the_outbox_too(
+    make_release: MakeRelease, ledger: Ledger, bus: Bus
+):
+    ids = await seed_notifications(ledger, None, 30)
+    await shape(ledger, ids, PENDING, DUE)
+    await bus.js.delete_stream("NOTIFY")
+
+    with pytest.raises(BusUnavailable):
+        await make_release(10).step()
+
+    async def each_is_somewhere() -> bool:
+        left = await tally(ledger, "status", ids)
+        groups = await ledger.fetch("SELECT notification_ids FROM outbox_group")
+        queued = sum(len(group["notification_ids"]) for group in groups)
+        return left["queued"] == queued == 20 and left["pending"] == 10
+
+    await until(each_is_somewhere)
 
 
 async def test_a_page_that_could_not_be_published_stays_in_the_outbox(
