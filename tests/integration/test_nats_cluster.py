@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import nats.errors
 import pytest
 
@@ -32,6 +33,7 @@ SMS = controls.pause_key(Channel.SMS)
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     urls: dict[str, str]
+    monitoring_url: str
     nodes: dict[str, Child]
 
     @property
@@ -55,7 +57,11 @@ async def cluster(data: Path) -> AsyncIterator[Cluster]:
             for node in nodes.values():
                 stack.push_async_callback(node.stop)
             await all_or_none(node.start() for node in nodes.values())
-            yield Cluster(urls=urls, nodes=nodes)
+            yield Cluster(
+                urls=urls,
+                monitoring_url=planned.addresses.nats_monitoring_url,
+                nodes=nodes,
+            )
 
 
 @asynccontextmanager
@@ -93,6 +99,18 @@ async def test_every_stream_consumer_and_bucket_is_on_three_nodes(
             assert about.cluster is not None
             assert len(about.cluster.replicas or []) == 2, consumer.name
         assert await topology.ensure(bus.js, replicas=3) == []
+
+
+async def test_three_nodes_write_each_message_to_the_disk(tmp_path: Path) -> None:
+    """What a power failure may take follows from this setting."""
+    async with (
+        cluster(tmp_path) as running,
+        aiohttp.ClientSession(running.monitoring_url) as http,
+        http.get("/jsz") as response,
+    ):
+        config = (await response.json())["config"]
+
+    assert config["sync_always"]
 
 
 async def test_controls_are_heard_after_the_node_that_told_them_is_killed(
