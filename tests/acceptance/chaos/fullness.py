@@ -50,13 +50,20 @@ class Disk:
     @asynccontextmanager
     async def full(self, nodes: Nodes) -> AsyncIterator[None]:
         """Leave no room from the moment on that a node of the bus says so."""
-        used = shutil.disk_usage(self._folder).used
-        self._resize(str(used))
+
+        def shrinks() -> bool:
+            """It cannot while files grow meanwhile."""
+            try:
+                self._resize(str(shutil.disk_usage(self._folder).used))
+            except OSError:
+                return False
+            return True
 
         async def is_noticed() -> bool:
             return "no space left" in await nodes.health()
 
         try:
+            await until(shrinks, _FULL_WITHIN_SECONDS)
             await until(is_noticed, _FULL_WITHIN_SECONDS)
             yield
         finally:
