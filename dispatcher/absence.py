@@ -10,23 +10,26 @@ import time
 
 
 class Absence:
-    """Knows whether the ledger came back, to this process, less than a lease ago."""
+    """Knows when the ledger came back, to this process."""
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
         self._back_at = -math.inf
 
     @property
-    def is_recent(self) -> bool:
-        """Say whether owners may not have had the time to renew or settle yet."""
-        return time.monotonic() - self._back_at < self._lease_seconds
+    def doubt_seconds(self) -> float:
+        """Return for how long owners may still need to renew or settle; 0 when they had time."""
+        return max(0.0, self._back_at + self._lease_seconds - time.monotonic())
 
     def failed(self) -> None:
         """Take note that the ledger did not answer."""
         self._back_at = time.monotonic()
 
     def answered(self, asked_at: float) -> None:
-        """Take note of an answer; one that took a third of a lease was an absence too."""
+        """Take note of an answer; one that took a third of a lease was an absence too.
+
+        A lease that is renewed in time has about that much left.
+        """
         now = time.monotonic()
         if now - asked_at >= self._lease_seconds / 3:
             self._back_at = now

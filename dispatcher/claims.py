@@ -126,7 +126,7 @@ class Claims:
 
     async def _claim_suspects(self, ids: Sequence[UUID]) -> list[Claim]:
         room = suspects.room(self._leases.lost_leases())
-        if not ids or not room or self._absence.is_recent:
+        if not ids or not room or self._absence.doubt_seconds:
             return []
         claimed = await self._store.claim_suspects(ids, suspects.WEIGHTS, room)
         if claimed:

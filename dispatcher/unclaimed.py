@@ -24,8 +24,6 @@ _PUT_BACK_AT_LEAST_SECONDS = 0.2
 _AFTER_FAILURE_SECONDS = 5.0
 #: How long until there may be room for one that lost its dispatcher before.
 _SUSPECT_SECONDS = 0.5
-#: How long until one may be looked at again whose owner could not renew its lease.
-_DOUBT_SECONDS = 5.0
 
 
 class Action(Enum):
@@ -128,9 +126,12 @@ class Unclaimed:
 
     def _judge(self, sighting: Sighting | None) -> Verdict:
         """Leave what an owner, who could not say so, may still be sending."""
-        in_hand = sighting is not None and sighting.status == Status.PROCESSING
-        if in_hand and self._absence.is_recent:
-            return Verdict("leased", Action.PUT_BACK, _DOUBT_SECONDS)
+        doubt = self._absence.doubt_seconds
+        match sighting:
+            case Sighting(status=Status.PROCESSING, lease_seconds=float(left)) if (
+                left <= 0 < doubt
+            ):
+                return Verdict("leased", Action.PUT_BACK, _put_back_seconds(doubt))
         return verdict(sighting)
 
     def _act(
