@@ -33,6 +33,10 @@ class Kind(StrEnum):
     FULL = "full"
 
 
+#: What a drawn script does to every process.
+STRIKES = (Kind.KILL, Kind.FREEZE)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One fault, planned; `at_seconds` counts from the start of the script."""
@@ -63,7 +67,7 @@ def draw(seed: int, targets: Sequence[str]) -> Iterator[Fault]:
     rng = Random(seed)
     at = 0.0
     for _ in count():
-        strikes = [(kind, target) for kind in Kind for target in targets]
+        strikes = [(kind, target) for kind in STRIKES for target in targets]
         rng.shuffle(strikes)
         for kind, target in strikes:
             at += rng.uniform(*_PAUSE_SECONDS)
