@@ -9,7 +9,7 @@ UV := uv==0.13.9
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
-	@echo '  up, test, bench and console pass on ARGS="…", as in: make up ARGS="--port 0 --ephemeral"'
+	@echo '  up, test, chaos, bench and console pass on ARGS="…", as in: make up ARGS="--port 0 --ephemeral"'
 
 install: .venv/.installed ## Make .venv with all pinned requirements; does nothing when it is current
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from console.place import Place
 from console.source.bus import BusAddress
-from contracts.settings import NatsUrl
+from contracts.settings import NatsUrl, nats_servers
 
 READY_FILE = Path(".tocsin") / "ready.json"
 HERE = "here"
@@ -74,9 +74,9 @@ def _alive(pid: int) -> bool:
 
 
 def _check(url: str) -> None:
-    for server in url.split(","):
+    for server in nats_servers(url):
         try:
-            _NATS_URL.validate_python(server.strip())
+            _NATS_URL.validate_python(server)
         except ValidationError:
             raise NoMesh(
                 "that is no address of a bus; one looks like nats://127.0.0.1:4222"
@@ -85,5 +85,5 @@ def _check(url: str) -> None:
 
 def _host(url: str) -> str:
     """Return the host of the first server, without user or password."""
-    first = url.split(",")[0].strip()
+    first = nats_servers(url)[0]
     return urlsplit(first).hostname or "unnamed"

@@ -3,12 +3,34 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, UrlConstraints
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PostgresDsn,
+    RedisDsn,
+    SecretStr,
+    UrlConstraints,
+)
 from pydantic.networks import AnyUrl
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 NatsUrl = Annotated[
     AnyUrl, UrlConstraints(allowed_schemes=["nats", "tls", "ws", "wss"])
+]
+
+
+def nats_servers(address: str) -> list[str]:
+    """Return the servers that the address of a bus names: one, or several with commas."""
+    return [server.strip() for server in address.split(",")]
+
+
+def _divide(value: object) -> object:
+    return nats_servers(value) if isinstance(value, str) else value
+
+
+#: One server of a bus, or several of one cluster.
+NatsUrls = Annotated[
+    tuple[NatsUrl, ...], NoDecode, BeforeValidator(_divide), Field(min_length=1)
 ]
 
 #: A name that is one token of a subject and one label of a metric.
@@ -26,8 +48,8 @@ class MeshSettings(BaseSettings):
     """The ledger, for example ``postgresql://tocsin@127.0.0.1:5432/tocsin``."""
     postgres_pool_size: Annotated[int, Field(ge=1, le=200)] = 8
     """Connections to the ledger this process may hold."""
-    nats_url: NatsUrl
-    """The bus, for example ``nats://127.0.0.1:4222``."""
+    nats_url: NatsUrls
+    """The bus, for example ``nats://127.0.0.1:4222``; servers of a cluster with commas."""
     nats_creds: Path | None = None
     """Credentials file for the bus, when it asks for one."""
     nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
@@ -43,4 +65,11 @@ class MeshSettings(BaseSettings):
     """How long a service that was told to stop may finish what it holds."""
 
 
-__all__ = ["INSTANCE_PATTERN", "MeshSettings", "NatsUrl", "SecretStr"]
+__all__ = [
+    "INSTANCE_PATTERN",
+    "MeshSettings",
+    "NatsUrl",
+    "NatsUrls",
+    "SecretStr",
+    "nats_servers",
+]

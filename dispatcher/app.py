@@ -13,6 +13,7 @@ import structlog
 from contracts.channels import Channel
 from contracts.mesh import ProviderReading
 from dispatcher import retries
+from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.breakers import HealthPolicy
 from dispatcher.carriers import Carriers
@@ -105,15 +106,17 @@ class Dispatcher:
             Random(),
             slots,
         )
+        absence = Absence(lease_seconds)
         claims = Claims(
             store,
             self._leases,
             answers,
             metrics,
+            absence,
             lease_seconds=lease_seconds,
             stopping=service.stopping,
         )
-        unclaimed = Unclaimed(store, self._leases, answers, metrics)
+        unclaimed = Unclaimed(store, self._leases, answers, metrics, absence)
         self._pumps = [
             Pump(
                 channel,

@@ -12,6 +12,7 @@ import structlog
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers, suspects
+from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.holdings import Claim, Holding
 from dispatcher.leases import Leases
@@ -38,6 +39,7 @@ class Claims:
         leases: Leases,
         answers: Answers,
         metrics: Metrics,
+        absence: Absence,
         *,
         lease_seconds: float,
         stopping: asyncio.Event,
@@ -46,6 +48,7 @@ class Claims:
         self._leases = leases
         self._answers = answers
         self._metrics = metrics
+        self._absence = absence
         self._lease_seconds = lease_seconds
         self._stopping = stopping
         self._one_looks_for_room = asyncio.Lock()
@@ -112,8 +115,10 @@ class Claims:
                 # Also a full disk or a standby: putting the group back would spend its
                 # deliveries, of which a long outage has more than there are.
                 unanswered = True
+                self._absence.failed()
                 log.warning("claim.interrupted", size=len(ids), error=repr(error))
             else:
+                self._absence.answered(asked_at)
                 return claims, asked_at
             if await wait_for_stop(self._stopping, pause):
                 raise _Stopped
@@ -121,7 +126,7 @@ class Claims:
 
     async def _claim_suspects(self, ids: Sequence[UUID]) -> list[Claim]:
         room = suspects.room(self._leases.lost_leases())
-        if not ids or not room:
+        if not ids or not room or self._absence.doubt_seconds:
             return []
         claimed = await self._store.claim_suspects(ids, suspects.WEIGHTS, room)
         if claimed:

@@ -9,6 +9,7 @@ import structlog
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers
+from dispatcher.absence import Absence
 from dispatcher.answers import Answers, termination
 from dispatcher.holdings import Holding
 from dispatcher.leases import Leases
@@ -80,12 +81,18 @@ class Unclaimed:
     """Looks at rows that were not claimed, and acknowledges, puts back or ends their messages."""
 
     def __init__(
-        self, store: Store, leases: Leases, answers: Answers, metrics: Metrics
+        self,
+        store: Store,
+        leases: Leases,
+        answers: Answers,
+        metrics: Metrics,
+        absence: Absence,
     ) -> None:
         self._store = store
         self._leases = leases
         self._answers = answers
         self._metrics = metrics
+        self._absence = absence
 
     async def answer(self, group: Sequence[Holding]) -> None:
         """Answer every message; what fails in between puts all of them back for a while."""
@@ -106,7 +113,7 @@ class Unclaimed:
         held = self._leases.claimed_ids()
         ids = {holding.id for holding in group if holding.id not in held}
         seen = {sighting.id: sighting for sighting in await self._store.look([*ids])}
-        verdicts = {id_: verdict(seen.get(id_)) for id_ in ids}
+        verdicts = {id_: self._judge(seen.get(id_)) for id_ in ids}
         verdicts |= dict.fromkeys(held, _HELD_HERE)
         to_fail = [id_ for id_ in ids if verdicts[id_].action is Action.FAIL]
         changes = await self._store.give_up(to_fail) if to_fail else []
@@ -116,6 +123,16 @@ class Unclaimed:
             self._act(holding, verdicts[holding.id], failed.get(holding.id))
             for holding in group
         ]
+
+    def _judge(self, sighting: Sighting | None) -> Verdict:
+        """Leave what an owner, who could not say so, may still be sending."""
+        doubt = self._absence.doubt_seconds
+        match sighting:
+            case Sighting(status=Status.PROCESSING, lease_seconds=float(left)) if (
+                left <= 0 < doubt
+            ):
+                return Verdict("leased", Action.PUT_BACK, _put_back_seconds(doubt))
+        return verdict(sighting)
 
     def _act(
         self, holding: Holding, seen: Verdict, failed: StatusChanged | None

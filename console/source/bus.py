@@ -28,6 +28,7 @@ from console.source.backlog import BacklogReader
 from contracts import messages, subjects
 from contracts.mesh import ServiceState
 from contracts.messages import StatusChanged
+from contracts.settings import nats_servers
 
 READ_SECONDS = 1.0
 ANSWER_SECONDS = 2
@@ -162,7 +163,7 @@ class _Connection:
             options["user_credentials"] = str(address.creds)
         try:
             await self.client.connect(
-                address.url.split(","),
+                nats_servers(address.url),
                 name="tocsin-console",
                 inbox_prefix=b"_INBOX_console",
                 allow_reconnect=False,

@@ -13,6 +13,7 @@ from backoff.types import Details
 from nats.aio.client import Client
 from nats.js import errors as js_errors
 
+from contracts.settings import nats_servers
 from ops.cli.servers import nats_options, postgres_option
 from ops.runtime import logging, topology
 from ops.runtime.errors import TopologyConflict
@@ -144,7 +145,7 @@ async def _shape_bus(url: str, creds: Path | None, replicas: int) -> list[Change
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             await client.connect(
-                url,
+                nats_servers(url),
                 user_credentials=None if creds is None else str(creds),
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,

@@ -26,7 +26,7 @@ def nats_options(command: _Command) -> _Command:
         show_envvar=True,
         required=True,
         metavar="URL",
-        help="The bus, as in nats://127.0.0.1:4222.",
+        help="The bus, as in nats://127.0.0.1:4222; servers of a cluster with commas.",
     )
     creds = click.option(
         "--nats-creds",

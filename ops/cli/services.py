@@ -61,7 +61,7 @@ _SHARED: tuple[Callable[[Any], Any], ...] = (
         "--nats-url",
         "TOCSIN_NATS_URL",
         "URL",
-        "The bus, as in nats://127.0.0.1:4222. Needed.",
+        "The bus, as in nats://127.0.0.1:4222; servers of a cluster with commas. Needed.",
     ),
     setting(
         "--redis-url",

@@ -15,12 +15,21 @@ import click
 from ops.embedded import folder as folders, stack as stacks
 from ops.embedded.errors import EmbeddedError
 from ops.embedded.folder import DataFolder
+from ops.embedded.nats_server import SIZES
 from ops.embedded.session import Session
 from ops.embedded.stack import Stack
 from ops.embedded.supervisor import Restarts
 from ops.runtime.version import version
 
 _FORCED = 130
+
+
+def _cluster_size(nodes: int) -> int:
+    if nodes not in SIZES:
+        raise click.BadParameter(
+            f"{nodes} is no size for a bus: give 1, or 3 that go on without one of them"
+        )
+    return nodes
 
 
 @click.command("up")
@@ -91,6 +100,18 @@ _FORCED = 130
     help="How many schedulers to run; each job is one's at a time.",
 )
 @click.option(
+    "--nats-nodes",
+    type=int,
+    callback=lambda _ctx, _param, nodes: _cluster_size(nodes),
+    default=1,
+    show_default=True,
+    envvar="TOCSIN_UP_NATS_NODES",
+    show_envvar=True,
+    metavar="K",
+    help="How many NATS servers to run: 1, or 3 that keep every stream three times"
+    " and go on when one is gone.",
+)
+@click.option(
     "--channel-rate",
     type=click.IntRange(min=0),
     default=100,
@@ -111,6 +132,7 @@ def command(
     dispatchers: int,
     gateways: int,
     schedulers: int,
+    nats_nodes: int,
     channel_rate: int,
 ) -> None:
     """Run the whole mesh on this machine until Ctrl-C.
@@ -131,6 +153,7 @@ def command(
         gateways=gateways,
         dispatchers=dispatchers,
         schedulers=schedulers,
+        nats_nodes=nats_nodes,
         port=port,
         channel_rate=channel_rate,
     )

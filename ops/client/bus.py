@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from contracts import messages, subjects
 from contracts.messages import AnyMessage, ReceiptArrived, StatusChanged
 from contracts.problems import Problem
+from contracts.settings import nats_servers
 from ops.client.answers import Answer, Batch, Notification
 from ops.client.errors import GatewayError, Refused, Unreachable, Unreadable
 from ops.runtime.version import version
@@ -128,9 +129,9 @@ def _refusal(body: bytes, headers: Mapping[str, str]) -> GatewayError:
 async def open_bus(
     url: str, key: str | None = None, credentials: Path | None = None
 ) -> AsyncIterator[Bus]:
-    """Connect to the bus at an address; Unreachable when it is not there."""
+    """Connect to the bus at an address, or several with commas; Unreachable without any."""
     options: dict[str, Any] = {
-        "servers": url,
+        "servers": nats_servers(url),
         "name": f"tocsin-client/{version()}",
         "max_reconnect_attempts": -1,
     }

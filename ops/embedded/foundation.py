@@ -16,6 +16,7 @@ from ops.embedded import folder as folders, nats_server, ports, postgres, valkey
 from ops.embedded.child import Child, Spec
 from ops.embedded.errors import PortLost
 from ops.embedded.folder import DataFolder
+from ops.embedded.nats_server import Node
 
 PORT_TRIES = 3
 
@@ -23,7 +24,9 @@ PORT_TRIES = 3
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
     postgres_dsn: str
+    #: Of every node, with commas.
     nats_url: str
+    #: Of the first node.
     nats_monitoring_url: str
     redis_url: str
 
@@ -37,24 +40,45 @@ class Servers(Addresses):
     redis: Child
 
 
-def plan(folder: DataFolder, *, fsync: bool = True) -> tuple[Addresses, list[Spec]]:
-    """Choose ports and describe the servers; raises WheelMissing, starts nothing."""
-    nats_port, monitoring_port, postgres_port, valkey_port = ports.choose(4)
-    cluster = postgres.cluster(folder, port=postgres_port, fsync=fsync)
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Servers that nobody has started yet."""
+
+    addresses: Addresses
+    nats_nodes: list[Node]
+    specs: list[Spec]
+
+
+def plan(folder: DataFolder, *, fsync: bool = True, nats_nodes: int = 1) -> Plan:
+    """Choose ports and describe the servers; starts nothing.
+
+    Raises WheelMissing, or FolderUnusable when the folder's bus has another size.
+    """
+    nats_server.check_size(folder.path, nats_nodes)
+    free = iter(ports.choose(2 + 3 * nats_nodes))
+    nodes = [
+        Node(
+            name=name,
+            port=next(free),
+            monitoring_port=next(free),
+            route_port=next(free) if nats_nodes > 1 else 0,
+        )
+        for name in nats_server.names(nats_nodes)
+    ]
+    valkey_port = next(free)
+    cluster = postgres.cluster(folder, port=next(free), fsync=fsync)
     addresses = Addresses(
         postgres_dsn=cluster.dsn(),
-        nats_url=f"nats://{ports.HOST}:{nats_port}",
-        nats_monitoring_url=f"http://{ports.HOST}:{monitoring_port}",
+        nats_url=",".join(node.url for node in nodes),
+        nats_monitoring_url=nodes[0].monitoring_url,
         redis_url=f"redis://{ports.HOST}:{valkey_port}/0",
     )
-    nats = nats_server.spec(
-        folder.path, port=nats_port, monitoring_port=monitoring_port
-    )
-    return addresses, [
-        nats,
+    specs = [
+        *nats_server.specs(folder.path, nodes),
         cluster.spec(),
         valkey.spec(folder.path, port=valkey_port),
     ]
+    return Plan(addresses=addresses, nats_nodes=nodes, specs=specs)
 
 
 @asynccontextmanager
@@ -74,8 +98,8 @@ async def servers(data: Path, *, fsync: bool = True) -> AsyncIterator[Servers]:
 async def _start(folder: DataFolder, fsync: bool) -> Servers:
     tries_left = PORT_TRIES
     while True:
-        addresses, specs = plan(folder, fsync=fsync)
-        children = {spec.name: folder.child(spec) for spec in specs}
+        planned = plan(folder, fsync=fsync)
+        children = {spec.name: folder.child(spec) for spec in planned.specs}
         try:
             await all_or_none(child.start() for child in children.values())
         except BaseException as error:
@@ -85,7 +109,7 @@ async def _start(folder: DataFolder, fsync: bool) -> Servers:
                 raise
         else:
             return Servers(
-                **vars(addresses),
+                **vars(planned.addresses),
                 postgres=children["postgres"],
                 nats=children["nats"],
                 redis=children["redis"],

@@ -28,6 +28,7 @@ class Size:
     gateways: int = 1
     dispatchers: int = 1
     schedulers: int = 1
+    nats_nodes: int = 1
     #: The first gateway's port; 0 means any.
     port: int = 0
     #: Messages a second per channel; 0 means no limit.
@@ -37,15 +38,17 @@ class Size:
 def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
     """Choose ports and describe every child; starts nothing.
 
-    Raises WheelMissing, or PortTaken when the port that was asked for is in use.
+    Raises WheelMissing, PortTaken when the port that was asked for is in use, or
+    FolderUnusable when the folder's bus has another size.
     """
     if size.port and not ports.is_free(size.port):
         raise PortTaken(
             f"port {size.port} is in use{ports.holder(size.port)};"
             " give another with --port, or --port 0 for any"
         )
-    at, server_specs = foundation.plan(folder)
-    taken = {size.port, *(port for spec in server_specs for port in spec.ports)}
+    servers = foundation.plan(folder, nats_nodes=size.nats_nodes)
+    at = servers.addresses
+    taken = {size.port, *(port for spec in servers.specs for port in spec.ports)}
     count = 1 + size.gateways + size.dispatchers + size.schedulers
     free = iter(ports.choose(count, besides=taken))
 
@@ -62,6 +65,7 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
         "PYTHONUNBUFFERED": "1",
         "TOCSIN_POSTGRES_DSN": at.postgres_dsn,
         "TOCSIN_NATS_URL": at.nats_url,
+        "TOCSIN_NATS_REPLICAS": str(size.nats_nodes),
         "TOCSIN_REDIS_URL": at.redis_url,
     }
     sandbox = _sandbox(sandbox_port, gateway_ports[0], env)
@@ -77,16 +81,20 @@ def plan(folder: DataFolder, size: Size, inherited: Mapping[str, str]) -> Stack:
     ]
     services = [*gateways, *dispatchers, *schedulers]
     return Stack(
-        foundation=[*server_specs, sandbox],
+        foundation=[*servers.specs, sandbox],
         migration=Spec(name="migrate", argv=python("ops", "migrate"), env=env),
         services=services,
-        addresses=_addresses(at, sandbox, gateways, services),
+        addresses=_addresses(servers, sandbox, gateways, services),
     )
 
 
 def _addresses(
-    at: foundation.Addresses, sandbox: Spec, gateways: list[Spec], services: list[Spec]
+    servers: foundation.Plan,
+    sandbox: Spec,
+    gateways: list[Spec],
+    services: list[Spec],
 ) -> dict[str, object]:
+    at = servers.addresses
     urls = {spec.name: _url(spec.ports[0]) for spec in [sandbox, *services]}
     return {
         "gateway": urls[gateways[0].name],
@@ -94,6 +102,7 @@ def _addresses(
         "sandbox": urls["sandbox"],
         "nats": at.nats_url,
         "nats_monitoring": at.nats_monitoring_url,
+        "nats_nodes": {node.name: node.monitoring_url for node in servers.nats_nodes},
         "postgres": at.postgres_dsn,
         "redis": at.redis_url,
         "metrics": {name: f"{url}/metrics" for name, url in urls.items()},

@@ -77,7 +77,7 @@ async def open_bus(
             on_lost("the bus closed the connection for good: check its credentials")
 
     options: dict[str, Any] = {
-        "servers": str(settings.nats_url),
+        "servers": [str(server) for server in settings.nats_url],
         "name": name,
         "inbox_prefix": b"_INBOX_" + name.encode(),
         "max_reconnect_attempts": -1,

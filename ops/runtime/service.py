@@ -173,4 +173,6 @@ def _describe_one(prefix: str, location: tuple[int | str, ...], message: str) ->
     # A rule over several settings has no location; its words name them.
     if not location:
         return message
-    return f"{prefix}{'_'.join(map(str, location)).upper()}: {message}"
+    # The number of an element says nothing: a list is one variable.
+    names = [part for part in location if isinstance(part, str)]
+    return f"{prefix}{'_'.join(names).upper()}: {message}"

@@ -27,8 +27,18 @@ def complaint() -> str:
 def test_three_addresses_are_enough(environment: pytest.MonkeyPatch) -> None:
     settings = MeshSettings()
 
-    assert str(settings.nats_url) == ENVIRONMENT["TOCSIN_NATS_URL"]
+    assert [str(url) for url in settings.nats_url] == [ENVIRONMENT["TOCSIN_NATS_URL"]]
     assert settings.log_level == "info"
+
+
+def test_servers_of_one_bus_are_written_with_commas(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("TOCSIN_NATS_URL", "nats://one:4222, nats://two:4222")
+
+    servers = [str(url) for url in MeshSettings().nats_url]
+
+    assert servers == ["nats://one:4222", "nats://two:4222"]
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
@@ -45,6 +55,7 @@ def test_a_missing_address_is_named_by_its_variable(
     [
         ("TOCSIN_POSTGRES_DSN", "mysql://tocsin:hidden@127.0.0.1/tocsin"),
         ("TOCSIN_NATS_URL", "http://user:hidden@127.0.0.1:4222"),
+        ("TOCSIN_NATS_URL", "nats://127.0.0.1:4222,http://user:hidden@127.0.0.1"),
         ("TOCSIN_POSTGRES_POOL_SIZE", "0"),
         ("TOCSIN_DRAIN_SECONDS", "-1"),
         ("TOCSIN_LOG_LEVEL", "chatty"),

@@ -64,6 +64,8 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         ("privacy", "erase", "--yes", "--reason", "why"),
         ("privacy", "erase", "--recipient", "x", "--yes"),
         ("migrate",),
+        ("up", "--nats-nodes", "2"),
+        ("up", "--nats-nodes", "0"),
         ("gateway", "--port", "70000"),
         ("gateway", "--log-level", "chatty"),
         ("dispatcher", "--concurrency", "0"),

@@ -17,6 +17,8 @@ _STATUSES = frozenset(map(str, Status))
 
 #: A statement reaches the ledger before its sender is killed, and runs this much later.
 _LATE_CLAIM = timedelta(seconds=5)
+#: A lease of fifteen seconds is renewed when a third of it has gone.
+_LEASE_LEFT_AT_LEAST = timedelta(seconds=10)
 _CLOCKS_APART = timedelta(seconds=0.2)
 
 
@@ -49,7 +51,18 @@ class Faults:
         for fault in self._struck:
             if fault.target == attempt.dispatcher and self._met(fault, attempt):
                 return f"under way at a {fault.kind} of its dispatcher"
+            if self._outlasted_lease(fault, attempt):
+                return "under way while Postgres was away for a lease"
         return None
+
+    @staticmethod
+    def _outlasted_lease(fault: Struck, attempt: Attempt) -> bool:
+        """Say whether its owner could not renew its lease, however well it was."""
+        return (
+            fault.target == "postgres"
+            and fault.ended - fault.began >= _LEASE_LEFT_AT_LEAST
+            and fault.touches(attempt.begun - _CLOCKS_APART, attempt.ended)
+        )
 
     def _met(self, fault: Struck, attempt: Attempt) -> bool:
         if fault.kind is Kind.FREEZE:

@@ -1,33 +1,40 @@
-"""The fault script: which process is killed or frozen when, drawn from a seed."""
+"""The fault script: what is broken when, drawn from a seed."""
 
-import asyncio
-import contextlib
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from itertools import count
 from random import Random
-
-import psutil
-
-from tests.acceptance.mesh import Mesh
 
 _PAUSE_SECONDS = (0.8, 2.6)
 _FREEZE_SECONDS = (1.0, 5.0)
 #: One freeze in five outlasts a dispatcher's lease and the bus's acknowledgement wait.
 _LONG_FREEZE_SECONDS = (16.0, 18.0)
 _LONG_FREEZES = 0.2
-_POLL_SECONDS = 0.05
-#: What a server that was frozen for long gets before the next is.
-_RECOVERS_SECONDS = 10.0
-_COMES_BACK_WITHIN_SECONDS = 15.0
+#: An election takes about five seconds, and the node that was killed is back by then.
+_ELECTION_SECONDS = (5.5, 7.5)
+
+#: Targets that are whichever node leads at that moment.
+META_LEADER = "leader of meta"
+NOTIFY_LEADER = "leader of NOTIFY"
+LEADERS = (META_LEADER, NOTIFY_LEADER)
+
+#: Targets that are full, not gone.
+STREAM = "stream NOTIFY"
+DISK = "disk of NATS"
 
 
 class Kind(StrEnum):
     KILL = "kill -9"
     FREEZE = "freeze"
+    #: Killed, and nobody starts it again before its time.
+    DOWN = "kept down"
+    FULL = "full"
+
+
+#: What a drawn script does to every process.
+STRIKES = (Kind.KILL, Kind.FREEZE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +44,7 @@ class Fault:
     at_seconds: float
     kind: Kind
     target: str
-    #: How long a freeze lasts; 0 for a kill.
+    #: How long it lasts; 0 for a kill.
     seconds: float = 0.0
 
 
@@ -60,7 +67,7 @@ def draw(seed: int, targets: Sequence[str]) -> Iterator[Fault]:
     rng = Random(seed)
     at = 0.0
     for _ in count():
-        strikes = [(kind, target) for kind in Kind for target in targets]
+        strikes = [(kind, target) for kind in STRIKES for target in targets]
         rng.shuffle(strikes)
         for kind, target in strikes:
             at += rng.uniform(*_PAUSE_SECONDS)
@@ -86,86 +93,33 @@ def script(seed: int, targets: Sequence[str], seconds: float) -> list[Fault]:
     raise AssertionError("draws never end")
 
 
-def outages(servers: Sequence[str], seconds: float) -> list[Fault]:
-    """Return one long freeze of each server, with a rest in between."""
-    apart = seconds + _RECOVERS_SECONDS
+def elections(seed: int, seconds: float) -> list[Fault]:
+    """Return kills of the leader of meta and of NOTIFY in turn, for ``seconds``."""
+    rng = Random(seed)
+    faults: list[Fault] = []
+    at = rng.uniform(*_PAUSE_SECONDS)
+    while at <= seconds:
+        target = LEADERS[len(faults) % len(LEADERS)]
+        faults.append(Fault(at_seconds=round(at, 1), kind=Kind.KILL, target=target))
+        at += rng.uniform(*_ELECTION_SECONDS)
+    return faults
+
+
+def outages(
+    servers: Sequence[str], seconds: float, rest_seconds: float, *, disk: bool
+) -> list[Fault]:
+    """Return every way for a server to be away, one after the other with rests between.
+
+    The stream is full and, with ``disk``, the disk; each server hangs and is kept down.
+    """
+    away = [(kind, server) for server in servers for kind in (Kind.FREEZE, Kind.DOWN)]
+    full = [(Kind.FULL, STREAM), *([(Kind.FULL, DISK)] if disk else [])]
     return [
         Fault(
-            at_seconds=number * apart + _RECOVERS_SECONDS,
-            kind=Kind.FREEZE,
-            target=server,
+            at_seconds=number * (seconds + rest_seconds) + min(rest_seconds, 2.0),
+            kind=kind,
+            target=target,
             seconds=seconds,
         )
-        for number, server in enumerate(servers)
+        for number, (kind, target) in enumerate([*full, *away])
     ]
-
-
-class Striker:
-    """Carries a script out against a mesh, and keeps what really happened."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        self._mesh = mesh
-        self.struck: list[Struck] = []
-        self.missed: list[Fault] = []
-
-    async def run(self, faults: Iterable[Fault]) -> None:
-        """Return when every fault is over; no process is left frozen."""
-        started = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for fault in faults:
-                await asyncio.sleep(
-                    max(0.0, started + fault.at_seconds - time.monotonic())
-                )
-                group.create_task(self._strike(fault))
-
-    async def _strike(self, fault: Fault) -> None:
-        process = await self._find(fault.target)
-        if process is None:
-            self.missed.append(fault)
-            return
-        began = datetime.now(UTC)
-        if fault.kind is Kind.KILL:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        else:
-            await _freeze(process, fault.seconds)
-        self.struck.append(
-            Struck(
-                kind=fault.kind,
-                target=fault.target,
-                began=began,
-                ended=datetime.now(UTC),
-            )
-        )
-
-    async def _find(self, target: str) -> psutil.Process | None:
-        """Return the child once it lives; it may be between a crash and its restart."""
-        deadline = time.monotonic() + _COMES_BACK_WITHIN_SECONDS
-        while time.monotonic() < deadline:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(self._mesh.pid(target))
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    return process
-            await asyncio.sleep(_POLL_SECONDS)
-        return None
-
-
-async def _freeze(process: psutil.Process, seconds: float) -> None:
-    """Stop a process and all it started (Postgres works in its children), then go on."""
-    frozen: list[psutil.Process] = []
-    try:
-        for one in _family(process):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.suspend()
-                frozen.append(one)
-        await asyncio.sleep(seconds)
-    finally:
-        for one in frozen:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.resume()
-
-
-def _family(process: psutil.Process) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return [process, *process.children(recursive=True)]
-    return []

@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 import aiohttp
 import asyncpg
 import nats
+import nats.errors
 from nats.aio.client import Client
 
 from contracts import topology
+from contracts.settings import nats_servers
+from contracts.topology import Retention
 
 
 class Row(NamedTuple):
@@ -91,18 +94,16 @@ class Recorder:
         )
         assert row is not None
         js = self._bus.jetstream()
-        stream = await js.stream_info(topology.NOTIFY.name)
-        followers = await js.consumer_info(
-            topology.ADVISORY.name, topology.DEAD_LETTERS.name
-        )
-        return Unrest(
-            counts={
-                **dict(row),
-                "messages": stream.state.messages,
-                "advisories": (followers.num_pending or 0)
-                + (followers.num_ack_pending or 0),
-            }
-        )
+        queues = [s for s in topology.STREAMS if s.retention is Retention.WORK_QUEUE]
+        counts = dict(row)
+        for queue in queues:
+            try:
+                stream = await js.stream_info(queue.name)
+            except nats.errors.Error:
+                counts[f"{queue.name} does not answer"] = 1
+            else:
+                counts[queue.name] = stream.state.messages
+        return Unrest(counts=counts)
 
     async def read(self) -> Records:
         """Return everything; the mesh must be idle."""
@@ -182,7 +183,7 @@ async def recorder(addresses: Mapping[str, Any]) -> AsyncIterator[Recorder]:
     """Lend a recorder for the mesh at these addresses."""
     ledger = await asyncpg.connect(addresses["postgres"], timeout=10)
     try:
-        bus = await asyncio.wait_for(nats.connect(addresses["nats"]), 10)
+        bus = await asyncio.wait_for(nats.connect(nats_servers(addresses["nats"])), 10)
         try:
             yield Recorder(ledger, bus, addresses["sandbox"])
         finally:

@@ -153,6 +153,25 @@ def test_a_duplicate_is_explained_by_a_fault_of_its_own_dispatcher() -> None:
     assert findings.duplicates == {"under way at a kill -9 of its dispatcher": 1}
 
 
+def postgres_away(seconds: float) -> Struck:
+    return Struck(
+        kind=Kind.FREEZE, target="postgres", began=at(1.7), ended=at(1.7 + seconds)
+    )
+
+
+def test_a_duplicate_is_explained_by_an_outage_longer_than_a_lease() -> None:
+    findings = audit(*taken_over(), struck=[postgres_away(18)])
+
+    assert not findings.problems
+    assert findings.duplicates == {"under way while Postgres was away for a lease": 1}
+
+
+def test_a_duplicate_is_not_explained_by_a_short_outage() -> None:
+    findings = audit(*taken_over(), struck=[postgres_away(5)])
+
+    assert findings.duplicates == {"unexplained": 1}
+
+
 def test_a_claim_may_run_a_moment_after_its_sender_was_killed() -> None:
     findings = audit(*taken_over(), struck=[struck("dispatcher-1", 0.2)])
 

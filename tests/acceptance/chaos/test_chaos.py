@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.chaos.faults import Kind, script
+from tests.acceptance.chaos.faults import STRIKES, script
 from tests.acceptance.chaos.run import TARGETS, report, run
 
 #: Each of these kills and freezes every process at least once, one for longer than a lease.
@@ -31,4 +31,4 @@ def test_a_short_run_strikes_every_process_both_ways(seed: int) -> None:
 
     assert faults == script(seed, TARGETS, SECONDS)
     strikes = {(fault.kind, fault.target) for fault in faults}
-    assert strikes == {(kind, target) for kind in Kind for target in TARGETS}
+    assert strikes == {(kind, target) for kind in STRIKES for target in TARGETS}

@@ -1,10 +1,15 @@
 """Two schedulers: every job is one's at a time, and the other's when its holder is gone."""
 
+import asyncio
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import psutil
 import pytest
 import pytest_asyncio
@@ -17,13 +22,77 @@ pytestmark = pytest.mark.timeout(120)
 
 SCHEDULERS = ("scheduler-1", "scheduler-2")
 #: A holder that hangs is given ten seconds; one that died, none.
-MOVES_WITHIN_SECONDS = 20
+MOVES_WITHIN_SECONDS = {"kill": 8.0, "suspend": 20.0}
+#: A lock without anybody, between the end of one session and the next scheduler that asks.
+VACANT_AT_MOST_SECONDS = 8.0
+_LOOK_SECONDS = 0.02
 
 
 @pytest_asyncio.fixture
 async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
     async with running_mesh(tmp_path, "--schedulers", "2") as mesh:
         yield mesh
+
+
+class LockWatch:
+    """Looks at the ledger's locks again and again, and keeps who held each.
+
+    A holder is a session: the database gives a lock to one at a time, and a scheduler acts
+    only while its session lives.
+    """
+
+    def __init__(self, ledger: asyncpg.Connection) -> None:
+        self._ledger = ledger
+        self._seen_at: dict[int, float] = {}
+        #: By lock, in the order they came.
+        self.holders: dict[int, list[int]] = defaultdict(list)
+        self.held_twice: list[int] = []
+        self.longest_vacant_seconds = 0.0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        rows = await self._ledger.fetch(
+            """
+            SELECT objid::bigint AS lock, array_agg(pid) AS holders FROM pg_locks
+             WHERE locktype = 'advisory' AND granted
+               AND pid IN (SELECT pid FROM pg_stat_activity
+                            WHERE application_name = 'tocsin-scheduler-locks')
+             GROUP BY classid, objid
+            """
+        )
+        now = time.monotonic()
+        for lock, holders in rows:
+            if len(holders) > 1:
+                self.held_twice.append(lock)
+            vacant = now - self._seen_at.get(lock, now)
+            self.longest_vacant_seconds = max(self.longest_vacant_seconds, vacant)
+            self._seen_at[lock] = now
+            if self.holders[lock][-1:] != holders:
+                self.holders[lock] += holders
+
+    def moved(self) -> list[list[int]]:
+        """Return the holders of each lock that had more than one."""
+        return [holders for holders in self.holders.values() if len(holders) > 1]
+
+
+@asynccontextmanager
+async def watched_locks(mesh: Mesh) -> AsyncIterator[LockWatch]:
+    ledger = await asyncpg.connect(mesh.addresses["postgres"])
+    watch = LockWatch(ledger)
+    await watch.look()
+    task = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await ledger.close()
 
 
 async def held(mesh: Mesh, *schedulers: str) -> Mapping[str, set[str]]:
@@ -57,24 +126,49 @@ async def test_jobs_move_when_their_holder_is_killed_or_frozen(
     [other] = set(SCHEDULERS) - {holder}
     due = datetime.now(UTC) + timedelta(seconds=3)
     notification_id = await mesh.create(scheduled_at=due.isoformat())
+    async with watched_locks(mesh) as watch:
+        before = len(watch.holders)
+        await strike(mesh, fault, holder, other, jobs[holder], notification_id)
+
+    assert len(watch.holders) == before >= len(jobs[holder] | jobs[other])
+    assert not watch.held_twice
+    assert len(watch.moved()) >= len(jobs[holder])
+    assert all(len(set(holders)) == len(holders) for holders in watch.moved())
+    assert watch.longest_vacant_seconds < VACANT_AT_MOST_SECONDS
+
+
+async def strike(
+    mesh: Mesh,
+    fault: str,
+    holder: str,
+    other: str,
+    jobs: set[str],
+    notification_id: str,
+) -> None:
+    """Kill or freeze a holder until its jobs have moved, then see it come back modestly."""
     process = psutil.Process(mesh.pid(holder))
-    getattr(process, fault)()
+    # Frozen, the supervisor does not start the killed one again.
+    keeper = process if fault == "suspend" else psutil.Process(mesh.process.pid)
+    keeper.suspend()
     try:
         if fault == "kill":
-            await mesh.status_is(notification_id, "delivered", within=10)
-            return
+            process.kill()
 
         async def moved() -> bool:
-            return jobs[holder] <= (await held(mesh, other))[other]
+            return jobs <= (await held(mesh, other))[other]
 
-        await until(moved, MOVES_WITHIN_SECONDS)
+        await until(moved, MOVES_WITHIN_SECONDS[fault])
         await mesh.status_is(notification_id, "delivered", within=10)
     finally:
-        if fault == "suspend":
-            process.resume()
+        keeper.resume()
+    if fault == "kill":
+        await mesh.restarted(holder, process.pid)
 
     async def nothing_is_held_twice() -> bool:
-        jobs = await held(mesh, *SCHEDULERS)
+        try:
+            jobs = await held(mesh, *SCHEDULERS)
+        except aiohttp.ClientConnectionError:
+            return False  # it has not opened its door yet
         return not jobs["scheduler-1"] & jobs["scheduler-2"]
 
-    await until(nothing_is_held_twice, 5)
+    await until(nothing_is_held_twice, 20)

@@ -1,5 +1,6 @@
 """One lease, one sender: who may send, who may settle, and what a lost lease leads to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest_asyncio
 from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.settings import MeshSettings
+from contracts.topology import lane_consumer
 from dispatcher import suspects
 from dispatcher.holdings import Claim
 from dispatcher.settings import DispatcherSettings
@@ -36,6 +38,7 @@ from tests.integration.dispatcher.running import (
     trace_of,
 )
 from tests.integration.factories import publish_queued, seed_notifications
+from tests.relay import relay
 from tests.waiting import until
 
 LANE = Lane(Channel.SMS, Priority.NORMAL)
@@ -232,6 +235,52 @@ async def test_what_is_held_here_is_not_claimed_again_though_its_lease_has_ended
 
     assert endpoint.keys == [str(id_)]
     assert (await row_of(ledger, id_))["attempts"] == 1
+
+
+@pytest.mark.parametrize("max_attempts", [1, 5])
+@pytest.mark.parametrize("owner_lives", [True, False])
+async def test_a_lease_that_ended_while_the_ledger_was_away_is_left_to_its_owner_at_first(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    endpoint: Endpoint,
+    max_attempts: int,
+    owner_lives: bool,
+) -> None:
+    """Who comes first after an outage knows nothing of what the owner could not write."""
+    [id_] = await seed_notifications(ledger, bus, 1, max_attempts=max_attempts)
+    owner = Store(ledger, "owner", 15)
+    [claim] = await owner.claim([id_])
+    await end_leases(ledger, [id_])
+    put_back = "tocsin_unclaimed_total", {"channel": "sms", "reason": "leased"}
+    async with relay(str(ours.postgres_dsn)) as wire:
+        wire.open.clear()
+        away = ours.model_copy(
+            update={"postgres_dsn": wire.url, "dispatcher_lease_seconds": 3.0}
+        )
+        async with running_dispatcher(away) as running:
+            await until(lambda: is_in_hand(bus))
+            await asyncio.sleep(1.5)  # an absence is what lasts a third of a lease
+            wire.open.set()
+            await until(lambda: running.service.registry.get_sample_value(*put_back))
+            if owner_lives:
+                await owner.settle([delivered(id_, claim.fence)])
+            await until(lambda: bus_is_empty(bus), 30)
+
+    row = await row_of(ledger, id_)
+    if owner_lives:
+        assert (row["status"], row["attempts"], endpoint.keys) == ("delivered", 1, [])
+    elif max_attempts == 1:
+        assert (row["status"], row["failure_class"]) == ("failed", "poison")
+    else:
+        assert (row["status"], row["attempts"]) == ("delivered", 2)
+        assert endpoint.keys == [str(id_)]
+
+
+async def is_in_hand(bus: Bus) -> bool:
+    consumer = lane_consumer(LANE)
+    info = await bus.js.consumer_info(consumer.stream, consumer.name)
+    return info.num_ack_pending == 1
 
 
 async def test_a_late_outcome_overwrites_nothing_and_acknowledges_nothing(

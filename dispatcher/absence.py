@@ -1,0 +1,35 @@
+"""When the ledger was away: what was leased then may have an owner who lives.
+
+Nobody can renew a lease or write an outcome while the ledger does not answer. So a lease
+that ended meanwhile says nothing of its owner, and whoever comes first afterwards would take
+over what another has sent and is about to settle.
+"""
+
+import math
+import time
+
+
+class Absence:
+    """Knows when the ledger came back, to this process."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._lease_seconds = lease_seconds
+        self._back_at = -math.inf
+
+    @property
+    def doubt_seconds(self) -> float:
+        """Return for how long owners may still need to renew or settle; 0 when they had time."""
+        return max(0.0, self._back_at + self._lease_seconds - time.monotonic())
+
+    def failed(self) -> None:
+        """Take note that the ledger did not answer."""
+        self._back_at = time.monotonic()
+
+    def answered(self, asked_at: float) -> None:
+        """Take note of an answer; one that took a third of a lease was an absence too.
+
+        A lease that is renewed in time has about that much left.
+        """
+        now = time.monotonic()
+        if now - asked_at >= self._lease_seconds / 3:
+            self._back_at = now
