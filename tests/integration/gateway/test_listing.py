@@ -278,7 +278,7 @@ async def test_a_list_is_read_from_an_index_and_only_where_its_ids_are(
     plan = await plan_of(
         ledger,
         SQL.list_notifications,
-        *("default", *within, 500, 21, *anything, recipient, None),
+        *("default", *within, 500, 21, *anything, recipient, None, None, None),
     )
     monday = datetime.fromisocalendar(*week_ago.isocalendar()[:2], 1)
 
