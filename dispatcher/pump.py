@@ -116,21 +116,28 @@ class Pump:
         self._changed.set()
 
     async def turn(self) -> None:
-        """Ask for what may be sent, wait for something to happen, send what came."""
+        """Ask for what may be sent, and send what came, or wait for something to happen."""
         if not self._bus.connected.is_set():
             await first_of(self._bus.connected, self._stopping)
             return
         self._changed.clear()
         await self._shape()
         self._lanes.give_up_lost()
-        look_again_at = min(await self._ask(), self._lanes.next_deadline())
+        group = [] if self._stopping.is_set() else await self._accept()
+        try:
+            # What is asked for now is on its way while the group is claimed.
+            look_again_at = await self._ask()
+        finally:
+            if group:
+                await self._dispatch(group)
+        if group:
+            return
+        look_again_at = min(look_again_at, self._lanes.next_deadline())
         try:
             async with asyncio.timeout(look_again_at - time.monotonic()):
                 await self._changed.wait()
         except TimeoutError:
             pass
-        if not self._stopping.is_set() and (group := await self._lanes.take()):
-            await self._dispatch(group)
 
     async def _shape(self) -> None:
         """Hold the lanes that are not to be pulled: a pull that stands open brings more."""
@@ -163,10 +170,17 @@ class Pump:
         outstanding = self._lanes.outstanding
         room = min(self._slots.room(), self._group_at_most) - outstanding
         later = math.inf
-        if wanted and min(room, sum(wanted.values())) < _SMALL and now < self._small_at:
-            wanted, later = {}, self._small_at
+        self._slots.awaited = 0
+        if wanted:
+            depth = sum(wanted.values())
+            worth = min(depth, self._slots.worth_a_pull)
+            if room < worth:
+                wanted, self._slots.awaited = {}, outstanding + worth
+            elif min(room, depth) < _SMALL and now < self._small_at:
+                wanted, later = {}, self._small_at
         needed = len(empty) + sum(wanted.values())
-        self._slots.starved = room < needed
+        if room < len(empty):
+            self._slots.awaited = outstanding + max(room, 0) + 1
         if min(room, needed) <= 0:
             return later
         tokens = await self._take_tokens(min(room, needed), has_work=bool(wanted))
@@ -184,9 +198,11 @@ class Pump:
         self, askable: Sequence[tuple[Priority, LaneView]]
     ) -> float:
         """Ask for one message, the most urgent there is; nothing waits for a later one."""
-        self._slots.starved = self._slots.room() < 1
-        if self._lanes.outstanding or self._slots.starved:
+        self._slots.awaited = 1 if self._slots.room() < 1 else 0
+        if self._lanes.outstanding or self._slots.awaited:
             return math.inf
+        if self._slots.waiting:
+            return time.monotonic() + _LOOK_AGAIN_SECONDS
         for priority, view in askable:
             if view.depth:
                 await self._lanes.ask(priority, 1)
@@ -216,9 +232,10 @@ class Pump:
     async def _take_provider_tokens(
         self, size: int, now: float, *, has_work: bool
     ) -> int:
-        outstanding = self._lanes.outstanding
-        grant = await self._route.reserve(size + outstanding)
-        free = grant.tokens - outstanding
+        # Their tokens are in the route's hand until their sends begin.
+        ahead = self._lanes.outstanding + self._slots.waiting
+        grant = await self._route.reserve(size + ahead)
+        free = grant.tokens - ahead
         if free < size:
             pause = max(grant.wait_seconds, _BEAT_SECONDS)
             self._tokens_at = max(self._tokens_at, now + pause)
@@ -226,16 +243,19 @@ class Pump:
                 self._metrics.pacing_waited(self._channel, pause)
         return max(0, free)
 
-    async def _dispatch(self, arrived: Sequence[Holding]) -> None:
-        at_most = _MAY_COME[self._route.passage()]
+    async def _accept(self) -> Sequence[Holding]:
+        """Take what came, and account for it."""
+        arrived = await self._lanes.take()
+        at_most = _MAY_COME[self._route.passage()] if arrived else None
         group = arrived[:at_most]
-        if too_many := arrived[at_most:]:
+        if too_many := arrived[len(group) :]:
             # They were on their way when the last provider went.
             await self._claims.put_back(too_many, _PUT_BACK_SECONDS)
-        if not group:
-            return
         self._tokens -= len(group)
         self._slots.take(len(group))
+        return group
+
+    async def _dispatch(self, group: Sequence[Holding]) -> None:
         claimed: Sequence[Holding] = ()
         try:
             claimed = await self._claims.claim(group)
