@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import nats.errors
 import structlog
@@ -14,6 +14,7 @@ from dispatcher.holdings import Holding
 from dispatcher.lanes import Lanes, LaneView
 from dispatcher.metrics import Metrics
 from dispatcher.pacing import Pacing
+from dispatcher.purse import Purse
 from dispatcher.routing import Passage, Route
 from dispatcher.sends import Sends
 from dispatcher.shares import Divider
@@ -26,16 +27,15 @@ from ops.runtime.tasks import first_of, keep_running
 
 log = structlog.stdlib.get_logger()
 
-#: Tokens are fetched at this beat when there are fewer than could be used, so that a slow
-#: channel works in small groups and not one by one.
-_BEAT_SECONDS = 0.05
-#: Pulls smaller than this come no faster than this, for the same reason.
+#: Pulls smaller than this come no faster than this, so that a channel works in groups and not
+#: one by one.
 _SMALL = 64
 _SMALL_SECONDS = 0.01
 #: How long until a channel without a provider looks for one it may probe.
 _LOOK_AGAIN_SECONDS = 0.5
 _PUT_BACK_SECONDS = 1.0
 _EVERY_LANE = frozenset(Priority)
+_URGENT = Priority.HIGH
 _MAY_COME = {Passage.OPEN: None, Passage.PROBE: 1, Passage.SHUT: 0}
 
 
@@ -69,7 +69,6 @@ class Pump:
         self._changed = changed
         self._lanes = lanes
         self._slots = slots
-        self._pacing = pacing
         self._controls = controls
         self._route = route
         self._claims = claims
@@ -78,8 +77,9 @@ class Pump:
         self._metrics = metrics
         self._group_at_most = group_at_most
         self._divider = Divider()
-        self._tokens = 0  #: in hand, those that open pulls will need included
-        self._tokens_at = 0.0
+        self._purse = Purse(channel, pacing, route, metrics)
+        self._looked: set[Priority] = set()  #: empty lanes, asked since a token came
+        self._drawn = 0
         self._small_at = 0.0
         self._stopping = asyncio.Event()
         self._paused: frozenset[Priority] = frozenset()
@@ -87,7 +87,7 @@ class Pump:
 
     def stir(self) -> None:
         """Look again at once: limits, controls or providers have changed."""
-        self._tokens_at = 0.0
+        self._purse.stir()
         self._changed.set()
 
     def check(self) -> None:
@@ -166,33 +166,52 @@ class Pump:
         if self._passage is Passage.SHUT:
             return now + _LOOK_AGAIN_SECONDS
         empty = [priority for priority, view in askable if not view.depth]
-        wanted = {priority: view.depth for priority, view in askable if view.depth}
+        waiting = {priority: view.depth for priority, view in askable if view.depth}
         outstanding = self._lanes.outstanding
         room = min(self._slots.room(), self._group_at_most) - outstanding
-        later = math.inf
-        self._slots.awaited = 0
-        if wanted:
-            depth = sum(wanted.values())
-            worth = min(depth, self._slots.worth_a_pull)
-            if room < worth:
-                wanted, self._slots.awaited = {}, outstanding + worth
-            elif min(room, depth) < _SMALL and now < self._small_at:
-                wanted, later = {}, self._small_at
-        needed = len(empty) + sum(wanted.values())
+        depth = sum(waiting.values())
+        worth = min(depth, self._slots.worth_a_pull)
+        self._slots.awaited = outstanding + worth if room < worth else 0
+        needed = min(room, len(empty) + (depth if room >= worth else 0))
         if room < len(empty):
             self._slots.awaited = outstanding + max(room, 0) + 1
-        if min(room, needed) <= 0:
-            return later
-        tokens = await self._take_tokens(min(room, needed), has_work=bool(wanted))
-        for priority in empty[:tokens]:
-            await self._lanes.stand(priority)
-        tokens -= min(len(empty), tokens)
+        if needed <= 0:
+            return math.inf
+        tokens = await self._purse.draw(
+            needed,
+            urgent=min(needed, waiting.get(_URGENT, _URGENT in empty)),
+            outstanding=outstanding,
+            unsent=self._slots.waiting,
+            has_work=room >= worth > 0,
+        )
+        wanted = dict(waiting) if room >= worth else {}
+        if waiting and tokens < needed and tokens <= len(empty):
+            self._doubt(empty, wanted)
+        else:
+            for priority in empty[:tokens]:
+                await self._lanes.stand(priority)
+            tokens -= min(len(empty), tokens)
+        now = time.monotonic()
+        later = self._purse.next_at if self._purse.next_at > now else math.inf
         if wanted and tokens:
+            if min(room, depth) < _SMALL and now < self._small_at:
+                return min(later, self._small_at)
             self._small_at = now + _SMALL_SECONDS
             for priority, size in self._divider.divide(tokens, wanted).items():
                 if size:
+                    self._looked.add(priority)
                     await self._lanes.ask(priority, size)
-        return min(later, self._tokens_at if self._tokens_at > now else math.inf)
+        return later
+
+    def _doubt(self, empty: Iterable[Priority], wanted: dict[Priority, int]) -> None:
+        """Have lanes that are believed empty asked too, each once for every token that comes.
+
+        Where tokens are few, one that is tied to an empty lane is missing where work waits.
+        """
+        if self._drawn != self._purse.drawn:
+            self._drawn = self._purse.drawn
+            self._looked.clear()
+        wanted |= {priority: 1 for priority in empty if priority not in self._looked}
 
     async def _ask_for_probe(
         self, askable: Sequence[tuple[Priority, LaneView]]
@@ -211,38 +230,6 @@ class Pump:
         self._route.release_probe()
         return time.monotonic() + _LOOK_AGAIN_SECONDS
 
-    async def _take_tokens(self, size: int, *, has_work: bool) -> int:
-        """Return how many of ``size`` messages may be asked for now."""
-        free = self._tokens - self._lanes.outstanding
-        now = time.monotonic()
-        if free < size and now >= self._tokens_at:
-            grant = await self._pacing.take(self._channel, size - free)
-            self._tokens += grant.tokens
-            free += grant.tokens
-            if free < size:
-                pause = max(grant.wait_seconds, _BEAT_SECONDS)
-                self._tokens_at = now + pause
-                if has_work:
-                    self._metrics.pacing_waited(self._channel, pause)
-        free = min(free, size)
-        if free <= 0:
-            return 0
-        return await self._take_provider_tokens(free, now, has_work=has_work)
-
-    async def _take_provider_tokens(
-        self, size: int, now: float, *, has_work: bool
-    ) -> int:
-        # Their tokens are in the route's hand until their sends begin.
-        ahead = self._lanes.outstanding + self._slots.waiting
-        grant = await self._route.reserve(size + ahead)
-        free = grant.tokens - ahead
-        if free < size:
-            pause = max(grant.wait_seconds, _BEAT_SECONDS)
-            self._tokens_at = max(self._tokens_at, now + pause)
-            if has_work:
-                self._metrics.pacing_waited(self._channel, pause)
-        return max(0, free)
-
     async def _accept(self) -> Sequence[Holding]:
         """Take what came, and account for it."""
         arrived = await self._lanes.take()
@@ -251,7 +238,7 @@ class Pump:
         if too_many := arrived[len(group) :]:
             # They were on their way when the last provider went.
             await self._claims.put_back(too_many, _PUT_BACK_SECONDS)
-        self._tokens -= len(group)
+        self._purse.spend(len(group))
         self._slots.take(len(group))
         return group
 
@@ -262,7 +249,7 @@ class Pump:
         finally:
             not_sent = len(group) - len(claimed)
             self._slots.give_back(not_sent)
-            self._tokens += not_sent
+            self._purse.take_back(not_sent)
         unclaimed = [holding for holding in group if holding.claim is None]
         if self._stopping.is_set():
             self._sends.give_back(claimed)

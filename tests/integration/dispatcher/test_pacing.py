@@ -223,3 +223,25 @@ async def test_an_urgent_notification_does_not_wait_behind_a_backlog(
         await until(lambda: len(endpoint.received) == 301, timeout_seconds=10)
 
     assert endpoint.keys.index(str(urgent)) < 80
+
+
+async def test_a_scarce_token_goes_where_work_waits(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    """Empty lanes hold no token back, and are looked into before one goes to a lesser lane."""
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_channel_rate=0.2)
+    await seed_notifications(ledger, bus, 10, priority=Priority.LOW)
+    async with running_dispatcher(ours), running_dispatcher(ours, "two"):
+        # The whole burst, though either dispatcher has two lanes without work.
+        await until(
+            lambda: len(endpoint.received) >= pace_of(0.2).size, timeout_seconds=9
+        )
+        await seed_notifications(ledger, bus, 1, priority=Priority.HIGH, content="!")
+        sent = len(endpoint.received)
+        await until(
+            lambda: any(r.body["content"] == "!" for r in endpoint.received),
+            timeout_seconds=20,
+        )
+
+    place = [r.body["content"] for r in endpoint.received].index("!")
+    assert place <= sent + 1
