@@ -17,7 +17,7 @@ from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
 from contracts.tracing import continue_trace
 from dispatcher import retries
-from dispatcher.deadlines import Deadlines
+from dispatcher.deadlines import Deadline, Deadlines
 from dispatcher.holdings import Claim, Holding
 from dispatcher.lines import Line
 from dispatcher.metrics import Metrics
@@ -85,13 +85,14 @@ class Sends:
         """Send what is in line until nothing is, or others suffice."""
         line, route = self._lines[channel], self._routes[channel]
         senders, slots = self._senders[channel], self._slots[channel]
-        while len(senders) <= slots.concurrency and (holding := line.next()):
-            slots.begin()
-            pick = route.pick()
-            if pick is None and route.legs:
-                self._give_back(holding, _A_MOMENT, _NO_PASSAGE)
-            else:
-                await self._send(holding, pick)
+        with self._deadlines.of_this_task() as deadline:
+            while len(senders) <= slots.concurrency and (holding := line.next()):
+                slots.begin()
+                pick = route.pick()
+                if pick is None and route.legs:
+                    self._give_back(holding, _A_MOMENT, _NO_PASSAGE)
+                else:
+                    await self._send(holding, pick, deadline)
 
     def give_back(self, holdings: Sequence[Holding]) -> None:
         """Return claims whose send has not begun: no attempt is spent."""
@@ -120,11 +121,13 @@ class Sends:
             log.warning("sends.cut_off", count=len(late))
             await asyncio.wait(late)
 
-    async def _send(self, holding: Holding, pick: Pick | None) -> None:
+    async def _send(
+        self, holding: Holding, pick: Pick | None, deadline: Deadline
+    ) -> None:
         assert holding.claim is not None
         channel = holding.claim.channel
         try:
-            outcome = await self._attempt(holding, holding.claim, pick)
+            outcome = await self._attempt(holding, holding.claim, pick, deadline)
         except asyncio.CancelledError:
             # Whether the provider accepted it is unknown. Its idempotency key makes the
             # next attempt safe, and a shutdown spends none.
@@ -147,7 +150,7 @@ class Sends:
             self._settler.add(finish(holding, decision, outcome))
 
     async def _attempt(
-        self, holding: Holding, claim: Claim, pick: Pick | None
+        self, holding: Holding, claim: Claim, pick: Pick | None, deadline: Deadline
     ) -> Outcome:
         """Send, decide, and hand the outcome over; after it is known nothing is awaited."""
         if not holding.is_leased or holding.is_expired:
@@ -157,7 +160,9 @@ class Sends:
             return _TOO_LATE
         started_at = time.monotonic()
         outcome = (
-            _NO_PROVIDER if pick is None else await self._call(pick.provider, claim)
+            _NO_PROVIDER
+            if pick is None
+            else await self._call(pick.provider, claim, deadline)
         )
         ended_at = time.monotonic()
         duration = ended_at - started_at
@@ -196,11 +201,13 @@ class Sends:
             )
         return outcome
 
-    async def _call(self, provider: Provider, claim: Claim) -> Outcome:
+    async def _call(
+        self, provider: Provider, claim: Claim, deadline: Deadline
+    ) -> Outcome:
         """Make one attempt; never raises but for cancellation."""
         message = message_of(claim)
         try:
-            outcome = await self._deadlines.keep(
+            outcome = await deadline.keep(
                 provider.send(message), provider.timeout_seconds
             )
         except TimeoutError:
@@ -227,8 +234,6 @@ def message_of(claim: Claim) -> OutboundMessage:
 
 def presentable(outcome: Outcome, message: OutboundMessage) -> Outcome:
     """Return the outcome in a form that may be kept: short, and free of personal data."""
-    if outcome.words is None and outcome.code is None and outcome.message_id is None:
-        return outcome
     return msgspec.structs.replace(
         outcome,
         code=short(outcome.code) if outcome.code else None,

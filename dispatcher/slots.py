@@ -4,11 +4,11 @@ import asyncio
 
 #: Messages in hand may add up to this many times the sends in flight: the next are fetched and
 #: claimed while these are being sent.
-_IN_HAND_FACTOR = 2
+_IN_HAND_FACTOR = 3
 #: With those whose outcome waits for the ledger, to this many times.
-_UNSETTLED_FACTOR = 4
+_UNSETTLED_FACTOR = 5
 #: Smaller pulls would cost more in statements than the free slots bring.
-_PULL_AT_LEAST = 64
+_PULL_AT_LEAST = 100
 
 
 class Slots:
@@ -33,7 +33,7 @@ class Slots:
     @property
     def worth_a_pull(self) -> int:
         """Return how many should be free before more is asked for; the line covers the wait."""
-        return max(1, min(_PULL_AT_LEAST, self.concurrency // 4))
+        return max(1, min(_PULL_AT_LEAST, self.concurrency // 2))
 
     def take(self, count: int) -> None:
         """Count messages that have arrived."""
@@ -64,7 +64,7 @@ class Slots:
     def room(self) -> int:
         """Return how many more messages may come."""
         return min(
-            self.concurrency - self._in_hand,
+            self.concurrency * _IN_HAND_FACTOR - self._in_hand,
             self.concurrency * _UNSETTLED_FACTOR - self._unsettled,
         )
 
