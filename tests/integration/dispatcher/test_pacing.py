@@ -15,7 +15,7 @@ from contracts.channels import Channel, Priority
 from contracts.settings import MeshSettings
 from contracts.topology import NOTIFY
 from dispatcher.metrics import Metrics
-from dispatcher.pacing import THROTTLED_COSTS, Pacing, pace_of
+from dispatcher.pacing import THROTTLED_COSTS, Pacing, pace_of, urgent_pace_of
 from dispatcher.peers import Peers
 from dispatcher.rates import Rates
 from dispatcher.routes import ProviderEntry, Routes
@@ -72,6 +72,17 @@ async def test_channels_have_buckets_of_their_own(redis: Redis) -> None:
 
     assert first.tokens == other.tokens == pace_of(10).size
     assert (await pacing.take(Channel.SMS, 100)).tokens == 0
+
+
+async def test_a_backlog_leaves_tokens_for_urgent_work(redis: Redis) -> None:
+    pacing = pacing_over(redis, 20)
+    lesser = await pacing.take(Channel.SMS, 500)
+    none = await pacing.take(Channel.SMS, 500)
+    urgent = await pacing.take(Channel.SMS, 500, urgent=True)
+
+    assert lesser.tokens == pace_of(20).size
+    assert none.tokens == 0
+    assert urgent.tokens == urgent_pace_of(20).size - pace_of(20).size > 0
 
 
 async def test_no_limit_asks_nobody() -> None:
