@@ -170,7 +170,8 @@ class Pump:
         outstanding = self._lanes.outstanding
         room = min(self._slots.room(), self._group_at_most) - outstanding
         depth = sum(waiting.values())
-        worth = min(depth, self._slots.worth_a_pull)
+        group = max(self._group_at_most - outstanding, 1)
+        worth = min(depth, self._slots.worth_a_pull, group)
         self._slots.awaited = outstanding + worth if room < worth else 0
         needed = min(room, len(empty) + (depth if room >= worth else 0))
         if room < len(empty):

@@ -8,6 +8,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 
 import msgspec
@@ -73,13 +74,22 @@ class Sends:
         """Line up claims: each is sent once, the most urgent first, as soon as there is room."""
         for holding in holdings:
             self._lines[holding.lane.channel].add(holding)
-        for channel, line in self._lines.items():
-            senders = self._senders[channel]
-            free = self._slots[channel].concurrency - len(senders)
-            for _ in range(min(free, len(line))):
-                sender = asyncio.create_task(self._run(channel), name="sender")
-                senders.add(sender)
-                sender.add_done_callback(senders.discard)
+        for channel in self._lines:
+            self._call_senders(channel)
+
+    def _call_senders(self, channel: Channel) -> None:
+        senders = self._senders[channel]
+        free = self._slots[channel].concurrency - len(senders)
+        for _ in range(min(free, len(self._lines[channel]))):
+            sender = asyncio.create_task(self._run(channel), name="sender")
+            senders.add(sender)
+            sender.add_done_callback(partial(self._sender_ended, channel))
+
+    def _sender_ended(self, channel: Channel, sender: "asyncio.Task[None]") -> None:
+        self._senders[channel].discard(sender)
+        if not sender.cancelled() and (error := sender.exception()) is not None:
+            log.error("sender.failed", error=type(error).__name__, frames=frames(error))
+        self._call_senders(channel)
 
     async def _run(self, channel: Channel) -> None:
         """Send what is in line until nothing is, or others suffice."""
@@ -248,5 +258,10 @@ def log_bug(event: str, error: Exception, claim: Claim) -> None:
         event,
         notification_id=str(claim.id),
         error=type(error).__name__,
-        frames=traceback.format_tb(error.__traceback__),
+        frames=frames(error),
     )
+
+
+def frames(error: BaseException) -> list[str]:
+    """Return where an exception came from, without its text."""
+    return traceback.format_tb(error.__traceback__)

@@ -33,6 +33,8 @@ from tests.integration.factories import seed_notifications
 from tests.waiting import until
 
 NOWHERE = "redis://127.0.0.1:1/0"
+#: What a bucket may gain between two questions on a busy machine.
+BROUGHT_AT_MOST = 5
 
 
 @pytest_asyncio.fixture
@@ -96,7 +98,8 @@ async def test_a_throttled_answer_costs_tokens(redis: Redis) -> None:
     await pacing.charge_for_throttling(Channel.SMS, "webhook")
     grant = await pacing.take(Channel.SMS, 100)
 
-    assert grant.tokens == pace_of(100).size - THROTTLED_COSTS
+    left = pace_of(100).size - THROTTLED_COSTS
+    assert left <= grant.tokens <= left + BROUGHT_AT_MOST
 
 
 async def test_a_limit_of_its_own_pays_for_a_provider_s_throttling(
@@ -107,7 +110,9 @@ async def test_a_limit_of_its_own_pays_for_a_provider_s_throttling(
     await pacing.charge_for_throttling(Channel.SMS, "acme")
 
     assert (await pacing.take(Channel.SMS, 100)).tokens == pace_of(100).size
-    assert (await pacing.take_for("acme", 100)).tokens == pace_of(200).size - 9
+    left = pace_of(200).size - THROTTLED_COSTS
+    tokens = (await pacing.take_for("acme", 100)).tokens
+    assert left <= tokens <= left + BROUGHT_AT_MOST
     assert (await pacing.take_for("other", 100)).tokens == 100
 
 
