@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import nats.errors
 import structlog
@@ -168,34 +168,37 @@ class Pump:
         empty = [priority for priority, view in askable if not view.depth]
         waiting = {priority: view.depth for priority, view in askable if view.depth}
         outstanding = self._lanes.outstanding
-        room = min(self._slots.room(), self._group_at_most) - outstanding
-        depth = sum(waiting.values())
-        group = max(self._group_at_most - outstanding, 1)
-        worth = min(depth, self._slots.worth_a_pull, group)
-        self._slots.awaited = outstanding + worth if room < worth else 0
-        needed = min(room, len(empty) + (depth if room >= worth else 0))
-        if room < len(empty):
-            self._slots.awaited = outstanding + max(room, 0) + 1
+        most = self._group_at_most - outstanding
+        urgent = waiting.get(_URGENT, 1 if _URGENT in empty else 0)
+        urgent = max(0, min(urgent, self._slots.room(urgent=True) - outstanding, most))
+        room = min(self._slots.room() - outstanding, most) - urgent
+        depth = sum(waiting.values()) - waiting.get(_URGENT, 0)
+        worth = min(depth, self._slots.worth_a_pull, max(most - urgent, 1))
+        has_room = room >= worth
+        standing = [p for p in empty if p is _URGENT or room > 0]
+        self._slots.awaited = self._awaited(outstanding + urgent, worth, room, empty)
+        lesser = len(standing) - (_URGENT in standing) + (depth if has_room else 0)
+        needed = urgent + min(max(room, 0), lesser)
         if needed <= 0:
             return math.inf
         tokens = await self._purse.draw(
             needed,
-            urgent=min(needed, waiting.get(_URGENT, _URGENT in empty)),
+            urgent=urgent,
             outstanding=outstanding,
             unsent=self._slots.waiting,
-            has_work=room >= worth > 0,
+            has_work=has_room and depth > 0,
         )
-        wanted = dict(waiting) if room >= worth else {}
-        if waiting and tokens < needed and tokens <= len(empty):
-            self._doubt(empty, wanted)
+        wanted = {p: d for p, d in waiting.items() if p is _URGENT or has_room}
+        if waiting and tokens < needed and tokens <= len(standing):
+            self._doubt(standing, wanted)
         else:
-            for priority in empty[:tokens]:
+            for priority in standing[:tokens]:
                 await self._lanes.stand(priority)
-            tokens -= min(len(empty), tokens)
+            tokens -= min(len(standing), tokens)
         now = time.monotonic()
         later = self._purse.next_at if self._purse.next_at > now else math.inf
         if wanted and tokens:
-            if min(room, depth) < _SMALL and now < self._small_at:
+            if tokens < _SMALL and now < self._small_at:
                 return min(later, self._small_at)
             self._small_at = now + _SMALL_SECONDS
             for priority, size in self._divider.divide(tokens, wanted).items():
@@ -203,6 +206,13 @@ class Pump:
                     self._looked.add(priority)
                     await self._lanes.ask(priority, size)
         return later
+
+    @staticmethod
+    def _awaited(taken: int, worth: int, room: int, empty: Collection[Priority]) -> int:
+        """Return how many free slots to be woken at; 0 is at none."""
+        if empty and room < 1:
+            return taken + 1
+        return taken + worth if room < worth else 0
 
     def _doubt(self, empty: Iterable[Priority], wanted: dict[Priority, int]) -> None:
         """Have lanes that are believed empty asked too, each once for every token that comes.

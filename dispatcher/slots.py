@@ -61,12 +61,13 @@ class Slots:
         self._unsettled -= 1
         self._stir()
 
-    def room(self) -> int:
-        """Return how many more messages may come."""
-        return min(
+    def room(self, *, urgent: bool = False) -> int:
+        """Return how many more messages may come; urgent ones have more room."""
+        room = min(
             self.concurrency * _IN_HAND_FACTOR - self._in_hand,
             self.concurrency * _UNSETTLED_FACTOR - self._unsettled,
         )
+        return room + self.concurrency if urgent else room
 
     def _stir(self) -> None:
         if self.awaited and self.room() >= self.awaited:

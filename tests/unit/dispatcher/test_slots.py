@@ -19,6 +19,14 @@ def test_more_may_come_than_are_sent_at_once_but_not_without_bound() -> None:
     assert slots.waiting > 10
 
 
+def test_urgent_messages_have_room_where_others_have_filled_it() -> None:
+    slots = Slots(10, asyncio.Event())
+    slots.take(slots.room())
+
+    assert slots.room() == 0
+    assert slots.room(urgent=True) == 10
+
+
 def test_outcomes_that_wait_for_the_ledger_take_room_too() -> None:
     slots = Slots(10, asyncio.Event())
     for _ in range(2):
