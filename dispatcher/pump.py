@@ -3,13 +3,14 @@
 import asyncio
 import math
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import nats.errors
 import structlog
 
 from contracts.channels import Channel, Priority
 from dispatcher.claims import Claims
+from dispatcher.demand import demand
 from dispatcher.holdings import Holding
 from dispatcher.lanes import Lanes, LaneView
 from dispatcher.metrics import Metrics
@@ -35,7 +36,6 @@ _SMALL_SECONDS = 0.01
 _LOOK_AGAIN_SECONDS = 0.5
 _PUT_BACK_SECONDS = 1.0
 _EVERY_LANE = frozenset(Priority)
-_URGENT = Priority.HIGH
 _MAY_COME = {Passage.OPEN: None, Passage.PROBE: 1, Passage.SHUT: 0}
 
 
@@ -168,28 +168,19 @@ class Pump:
         empty = [priority for priority, view in askable if not view.depth]
         waiting = {priority: view.depth for priority, view in askable if view.depth}
         outstanding = self._lanes.outstanding
-        most = self._group_at_most - outstanding
-        urgent = waiting.get(_URGENT, 1 if _URGENT in empty else 0)
-        urgent = max(0, min(urgent, self._slots.room(urgent=True) - outstanding, most))
-        room = min(self._slots.room() - outstanding, most) - urgent
-        depth = sum(waiting.values()) - waiting.get(_URGENT, 0)
-        worth = min(depth, self._slots.worth_a_pull, max(most - urgent, 1))
-        has_room = room >= worth
-        standing = [p for p in empty if p is _URGENT or room > 0]
-        self._slots.awaited = self._awaited(outstanding + urgent, worth, room, empty)
-        lesser = len(standing) - (_URGENT in standing) + (depth if has_room else 0)
-        needed = urgent + min(max(room, 0), lesser)
-        if needed <= 0:
+        wish = demand(waiting, empty, outstanding, self._slots, self._group_at_most)
+        self._slots.awaited = wish.awaited
+        if wish.size <= 0:
             return math.inf
         tokens = await self._purse.draw(
-            needed,
-            urgent=urgent,
+            wish.size,
+            urgent=wish.urgent,
             outstanding=outstanding,
             unsent=self._slots.waiting,
-            has_work=has_room and depth > 0,
+            has_work=wish.has_room,
         )
-        wanted = {p: d for p, d in waiting.items() if p is _URGENT or has_room}
-        if waiting and tokens < needed and tokens <= len(standing):
+        wanted, standing = wish.wanted, wish.standing
+        if waiting and tokens < wish.size and tokens <= len(standing):
             self._doubt(standing, wanted)
         else:
             for priority in standing[:tokens]:
@@ -206,13 +197,6 @@ class Pump:
                     self._looked.add(priority)
                     await self._lanes.ask(priority, size)
         return later
-
-    @staticmethod
-    def _awaited(taken: int, worth: int, room: int, empty: Collection[Priority]) -> int:
-        """Return how many free slots to be woken at; 0 is at none."""
-        if empty and room < 1:
-            return taken + 1
-        return taken + worth if room < worth else 0
 
     def _doubt(self, empty: Iterable[Priority], wanted: dict[Priority, int]) -> None:
         """Have lanes that are believed empty asked too, each once for every token that comes.
