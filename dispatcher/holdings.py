@@ -71,6 +71,12 @@ class Holding:
         """Say whether the row is certainly still ours."""
         return time.monotonic() < self.leased_until
 
+    @property
+    def is_expired(self) -> bool:
+        """Say whether the notification is no longer worth sending."""
+        assert self.claim is not None
+        return self.claim.expires_at is not None and self.now() >= self.claim.expires_at
+
     def now(self) -> datetime:
         """Return the time by the ledger's clock, so that hosts need not agree on one."""
         assert self.claim is not None

@@ -9,6 +9,7 @@ dispatchers whose heartbeat it hears: sending goes on, at about the agreed rate.
 import asyncio
 import math
 import time
+from collections.abc import Callable
 
 import structlog
 from redis.asyncio import Redis
@@ -27,6 +28,9 @@ log = structlog.stdlib.get_logger()
 BURST_SECONDS = 0.1
 #: One waiting pull on each of a channel's three lanes needs a token in hand.
 BURST_AT_LEAST = 3
+#: What a bucket holds beside that is kept for urgent work: a backlog of the less urgent, which
+#: takes every token as soon as it is there, leaves these.
+KEPT_SECONDS = 0.03
 
 #: A provider that answers "too many" to everything gets a tenth of the rate; one that does so
 #: now and then hardly notices.
@@ -39,6 +43,11 @@ _PROBE_SECONDS = 1.0
 def pace_of(rate: float) -> Pace:
     """Return the bucket that fills at ``rate`` tokens per second."""
     return Pace(rate, max(BURST_AT_LEAST, math.ceil(rate * BURST_SECONDS)))
+
+
+def urgent_pace_of(rate: float) -> Pace:
+    """Return the same bucket as urgent work sees it: with what is kept for it."""
+    return Pace(rate, pace_of(rate).size + math.ceil(rate * KEPT_SECONDS))
 
 
 class Pacing:
@@ -57,16 +66,21 @@ class Pacing:
         self._taken = dict.fromkeys(Channel, 0)
         self._read_at = time.monotonic()
 
-    async def take(self, channel: Channel, wanted: int) -> Grant:
+    async def take(
+        self, channel: Channel, wanted: int, *, urgent: bool = False
+    ) -> Grant:
         """Take up to ``wanted`` tokens, and say how long until there is another one."""
-        grant = await self._take(channel, self._rates.channel(channel), wanted)
+        rate = self._rates.channel(channel)
+        grant = await self._take(
+            channel, rate, wanted, urgent_pace_of if urgent else pace_of
+        )
         self._taken[channel] += grant.tokens
         return grant
 
     async def take_for(self, provider: str, wanted: int) -> Grant:
         """Take tokens of a provider's own limit."""
         return await self._take(
-            f"provider:{provider}", self._rates.provider(provider), wanted
+            f"provider:{provider}", self._rates.provider(provider), wanted, pace_of
         )
 
     async def charge_for_throttling(self, channel: Channel, provider: str) -> None:
@@ -79,27 +93,29 @@ class Pacing:
         elif rate := self._rates.channel(channel):
             await self._charge(channel, rate)
 
-    async def _take(self, name: str, rate: float, wanted: int) -> Grant:
+    async def _take(
+        self, name: str, rate: float, wanted: int, pace: Callable[[float], Pace]
+    ) -> Grant:
         if not rate:
             return Grant(wanted, 0.0)
         if not self._away.is_set():
             try:
-                return await self._run(name, rate, wanted=wanted, charged=0)
+                return await self._run(name, pace(rate), wanted=wanted)
             except limits.AWAY as error:
                 self._fall_back(error)
         now = time.monotonic()
-        share = self._share(rate, now)
+        share = pace(self._share(rate, now))
         return self._bucket(name, share, now).take(wanted, share, now)
 
     async def _charge(self, name: str, rate: float) -> None:
         if not self._away.is_set():
             try:
-                await self._run(name, rate, wanted=0, charged=THROTTLED_COSTS)
+                await self._run(name, pace_of(rate), charged=THROTTLED_COSTS)
                 return
             except limits.AWAY as error:
                 self._fall_back(error)
         now = time.monotonic()
-        share = self._share(rate, now)
+        share = pace_of(self._share(rate, now))
         self._bucket(name, share, now).charge(
             THROTTLED_COSTS, share, now, _DEBT_SECONDS
         )
@@ -129,11 +145,13 @@ class Pacing:
             self._metrics.pacing_shared()
             log.info("pacing.shared")
 
-    async def _run(self, name: str, rate: float, *, wanted: int, charged: int) -> Grant:
+    async def _run(
+        self, name: str, pace: Pace, *, wanted: int = 0, charged: int = 0
+    ) -> Grant:
         # A rate has a bucket of its own: a debt made at another one would be paid at this.
         return await self._shared.take(
-            f"tocsin:pace:{name}:{rate:g}",
-            pace_of(rate),
+            f"tocsin:pace:{name}:{pace.per_second:g}",
+            pace,
             wanted,
             charged=charged,
             debt_seconds=_DEBT_SECONDS,
@@ -146,8 +164,8 @@ class Pacing:
         self._metrics.pacing_fell_back()
         log.warning("pacing.fell_back", error=repr(error))
 
-    def _share(self, rate: float, now: float) -> Pace:
-        return pace_of(rate / self._peers.count(now))
+    def _share(self, rate: float, now: float) -> float:
+        return rate / self._peers.count(now)
 
     def _bucket(self, name: str, share: Pace, now: float) -> Bucket:
         if name not in self._local:

@@ -3,17 +3,19 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import nats.errors
 import structlog
 
 from contracts.channels import Channel, Priority
 from dispatcher.claims import Claims
+from dispatcher.demand import demand
 from dispatcher.holdings import Holding
 from dispatcher.lanes import Lanes, LaneView
 from dispatcher.metrics import Metrics
 from dispatcher.pacing import Pacing
+from dispatcher.purse import Purse
 from dispatcher.routing import Passage, Route
 from dispatcher.sends import Sends
 from dispatcher.shares import Divider
@@ -26,10 +28,8 @@ from ops.runtime.tasks import first_of, keep_running
 
 log = structlog.stdlib.get_logger()
 
-#: Tokens are fetched at this beat when there are fewer than could be used, so that a slow
-#: channel works in small groups and not one by one.
-_BEAT_SECONDS = 0.05
-#: Pulls smaller than this come no faster than this, for the same reason.
+#: Pulls smaller than this come no faster than this, so that a channel works in groups and not
+#: one by one.
 _SMALL = 64
 _SMALL_SECONDS = 0.01
 #: How long until a channel without a provider looks for one it may probe.
@@ -69,7 +69,6 @@ class Pump:
         self._changed = changed
         self._lanes = lanes
         self._slots = slots
-        self._pacing = pacing
         self._controls = controls
         self._route = route
         self._claims = claims
@@ -78,8 +77,9 @@ class Pump:
         self._metrics = metrics
         self._group_at_most = group_at_most
         self._divider = Divider()
-        self._tokens = 0  #: in hand, those that open pulls will need included
-        self._tokens_at = 0.0
+        self._purse = Purse(channel, pacing, route, metrics)
+        self._looked: set[Priority] = set()  #: empty lanes, asked since a token came
+        self._drawn = 0
         self._small_at = 0.0
         self._stopping = asyncio.Event()
         self._paused: frozenset[Priority] = frozenset()
@@ -87,7 +87,7 @@ class Pump:
 
     def stir(self) -> None:
         """Look again at once: limits, controls or providers have changed."""
-        self._tokens_at = 0.0
+        self._purse.stir()
         self._changed.set()
 
     def check(self) -> None:
@@ -116,21 +116,28 @@ class Pump:
         self._changed.set()
 
     async def turn(self) -> None:
-        """Ask for what may be sent, wait for something to happen, send what came."""
+        """Ask for what may be sent, and send what came, or wait for something to happen."""
         if not self._bus.connected.is_set():
             await first_of(self._bus.connected, self._stopping)
             return
         self._changed.clear()
         await self._shape()
         self._lanes.give_up_lost()
-        look_again_at = min(await self._ask(), self._lanes.next_deadline())
+        group = [] if self._stopping.is_set() else await self._accept()
+        try:
+            # What is asked for now is on its way while the group is claimed.
+            look_again_at = await self._ask()
+        finally:
+            if group:
+                await self._dispatch(group)
+        if group:
+            return
+        look_again_at = min(look_again_at, self._lanes.next_deadline())
         try:
             async with asyncio.timeout(look_again_at - time.monotonic()):
                 await self._changed.wait()
         except TimeoutError:
             pass
-        if not self._stopping.is_set() and (group := await self._lanes.take()):
-            await self._dispatch(group)
 
     async def _shape(self) -> None:
         """Hold the lanes that are not to be pulled: a pull that stands open brings more."""
@@ -159,34 +166,57 @@ class Pump:
         if self._passage is Passage.SHUT:
             return now + _LOOK_AGAIN_SECONDS
         empty = [priority for priority, view in askable if not view.depth]
-        wanted = {priority: view.depth for priority, view in askable if view.depth}
+        waiting = {priority: view.depth for priority, view in askable if view.depth}
         outstanding = self._lanes.outstanding
-        room = min(self._slots.room(), self._group_at_most) - outstanding
-        later = math.inf
-        if wanted and min(room, sum(wanted.values())) < _SMALL and now < self._small_at:
-            wanted, later = {}, self._small_at
-        needed = len(empty) + sum(wanted.values())
-        self._slots.starved = room < needed
-        if min(room, needed) <= 0:
-            return later
-        tokens = await self._take_tokens(min(room, needed), has_work=bool(wanted))
-        for priority in empty[:tokens]:
-            await self._lanes.stand(priority)
-        tokens -= min(len(empty), tokens)
+        wish = demand(waiting, empty, outstanding, self._slots, self._group_at_most)
+        self._slots.awaited = wish.awaited
+        if wish.size <= 0:
+            return math.inf
+        tokens = await self._purse.draw(
+            wish.size,
+            urgent=wish.urgent,
+            outstanding=outstanding,
+            unsent=self._slots.waiting,
+            has_work=wish.has_room,
+        )
+        wanted, standing = wish.wanted, wish.standing
+        if waiting and tokens < wish.size and tokens <= len(standing):
+            self._doubt(standing, wanted)
+        else:
+            for priority in standing[:tokens]:
+                await self._lanes.stand(priority)
+            tokens -= min(len(standing), tokens)
+        now = time.monotonic()
+        later = self._purse.next_at if self._purse.next_at > now else math.inf
         if wanted and tokens:
+            if tokens < _SMALL and now < self._small_at:
+                return min(later, self._small_at)
             self._small_at = now + _SMALL_SECONDS
             for priority, size in self._divider.divide(tokens, wanted).items():
                 if size:
+                    self._looked.add(priority)
                     await self._lanes.ask(priority, size)
-        return min(later, self._tokens_at if self._tokens_at > now else math.inf)
+        return later
+
+    def _doubt(self, empty: Iterable[Priority], wanted: dict[Priority, int]) -> None:
+        """Have lanes that are believed empty asked too, each once for every token that comes.
+
+        Where tokens are few, one that is tied to an empty lane is missing where work waits.
+        """
+        if self._drawn != self._purse.drawn:
+            self._drawn = self._purse.drawn
+            self._looked.clear()
+        wanted |= {priority: 1 for priority in empty if priority not in self._looked}
 
     async def _ask_for_probe(
         self, askable: Sequence[tuple[Priority, LaneView]]
     ) -> float:
         """Ask for one message, the most urgent there is; nothing waits for a later one."""
-        self._slots.starved = self._slots.room() < 1
-        if self._lanes.outstanding or self._slots.starved:
+        self._slots.awaited = 1 if self._slots.room() < 1 else 0
+        if self._lanes.outstanding or self._slots.awaited:
             return math.inf
+        if self._slots.waiting:
+            return time.monotonic() + _LOOK_AGAIN_SECONDS
         for priority, view in askable:
             if view.depth:
                 await self._lanes.ask(priority, 1)
@@ -195,54 +225,26 @@ class Pump:
         self._route.release_probe()
         return time.monotonic() + _LOOK_AGAIN_SECONDS
 
-    async def _take_tokens(self, size: int, *, has_work: bool) -> int:
-        """Return how many of ``size`` messages may be asked for now."""
-        free = self._tokens - self._lanes.outstanding
-        now = time.monotonic()
-        if free < size and now >= self._tokens_at:
-            grant = await self._pacing.take(self._channel, size - free)
-            self._tokens += grant.tokens
-            free += grant.tokens
-            if free < size:
-                pause = max(grant.wait_seconds, _BEAT_SECONDS)
-                self._tokens_at = now + pause
-                if has_work:
-                    self._metrics.pacing_waited(self._channel, pause)
-        free = min(free, size)
-        if free <= 0:
-            return 0
-        return await self._take_provider_tokens(free, now, has_work=has_work)
-
-    async def _take_provider_tokens(
-        self, size: int, now: float, *, has_work: bool
-    ) -> int:
-        outstanding = self._lanes.outstanding
-        grant = await self._route.reserve(size + outstanding)
-        free = grant.tokens - outstanding
-        if free < size:
-            pause = max(grant.wait_seconds, _BEAT_SECONDS)
-            self._tokens_at = max(self._tokens_at, now + pause)
-            if has_work:
-                self._metrics.pacing_waited(self._channel, pause)
-        return max(0, free)
-
-    async def _dispatch(self, arrived: Sequence[Holding]) -> None:
-        at_most = _MAY_COME[self._route.passage()]
+    async def _accept(self) -> Sequence[Holding]:
+        """Take what came, and account for it."""
+        arrived = await self._lanes.take()
+        at_most = _MAY_COME[self._route.passage()] if arrived else None
         group = arrived[:at_most]
-        if too_many := arrived[at_most:]:
+        if too_many := arrived[len(group) :]:
             # They were on their way when the last provider went.
             await self._claims.put_back(too_many, _PUT_BACK_SECONDS)
-        if not group:
-            return
-        self._tokens -= len(group)
+        self._purse.spend(len(group))
         self._slots.take(len(group))
+        return group
+
+    async def _dispatch(self, group: Sequence[Holding]) -> None:
         claimed: Sequence[Holding] = ()
         try:
             claimed = await self._claims.claim(group)
         finally:
             not_sent = len(group) - len(claimed)
             self._slots.give_back(not_sent)
-            self._tokens += not_sent
+            self._purse.take_back(not_sent)
         unclaimed = [holding for holding in group if holding.claim is None]
         if self._stopping.is_set():
             self._sends.give_back(claimed)

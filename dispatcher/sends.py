@@ -1,9 +1,14 @@
-"""Calls the provider for claims, all at once, and hands every outcome to the settler."""
+"""Calls the provider for claims, many at once, and hands every outcome to the settler.
+
+A task that has ended a send goes on with the next claim in line, so that a busy channel
+starts no task for each.
+"""
 
 import asyncio
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 
 import msgspec
@@ -13,7 +18,9 @@ from contracts.channels import Channel
 from contracts.outcomes import OutcomeClass
 from contracts.tracing import continue_trace
 from dispatcher import retries
+from dispatcher.deadlines import Deadline, Deadlines
 from dispatcher.holdings import Claim, Holding
+from dispatcher.lines import Line
 from dispatcher.metrics import Metrics
 from dispatcher.pacing import Pacing
 from dispatcher.providers.port import OutboundMessage, Outcome, Provider, short
@@ -27,7 +34,7 @@ log = structlog.stdlib.get_logger()
 
 _TIMED_OUT = Outcome(kind=OutcomeClass.TRANSIENT, code="timeout")
 _NO_PROVIDER = Outcome(kind=OutcomeClass.UNROUTABLE, code="no_provider")
-_LEASE_ENDED = Outcome(kind=OutcomeClass.OURS, code="lease_ended")
+_TOO_LATE = Outcome(kind=OutcomeClass.OURS, code="too_late")
 _BUG = Outcome(kind=OutcomeClass.OURS, code="bug")
 _SHUTDOWN = Outcome(kind=OutcomeClass.OURS, code="shutdown")
 _NO_PASSAGE = Outcome(kind=OutcomeClass.OURS, code="breaker_open")
@@ -57,23 +64,50 @@ class Sends:
         self._rng = rng
         self._pacing = pacing
         self._slots = slots
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._deadlines = Deadlines()
+        self._lines = {channel: Line() for channel in routes}
+        self._senders: dict[Channel, set[asyncio.Task[None]]] = {
+            channel: set() for channel in routes
+        }
 
     def start(self, holdings: Sequence[Holding]) -> None:
-        """Begin one attempt for each claim."""
+        """Line up claims: each is sent once, the most urgent first, as soon as there is room."""
         for holding in holdings:
-            route = self._routes[holding.lane.channel]
-            pick = route.pick()
-            if pick is None and route.legs:
-                self._give_back(holding, _A_MOMENT, _NO_PASSAGE)
-                continue
-            task = asyncio.create_task(self._send(holding, pick), name="send")
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._lines[holding.lane.channel].add(holding)
+        for channel in self._lines:
+            self._call_senders(channel)
+
+    def _call_senders(self, channel: Channel) -> None:
+        senders = self._senders[channel]
+        free = self._slots[channel].concurrency - len(senders)
+        for _ in range(min(free, len(self._lines[channel]))):
+            sender = asyncio.create_task(self._run(channel), name="sender")
+            senders.add(sender)
+            sender.add_done_callback(partial(self._sender_ended, channel))
+
+    def _sender_ended(self, channel: Channel, sender: "asyncio.Task[None]") -> None:
+        self._senders[channel].discard(sender)
+        if not sender.cancelled() and (error := sender.exception()) is not None:
+            log.error("sender.failed", error=type(error).__name__, frames=frames(error))
+        self._call_senders(channel)
+
+    async def _run(self, channel: Channel) -> None:
+        """Send what is in line until nothing is, or others suffice."""
+        line, route = self._lines[channel], self._routes[channel]
+        senders, slots = self._senders[channel], self._slots[channel]
+        with self._deadlines.of_this_task() as deadline:
+            while len(senders) <= slots.concurrency and (holding := line.next()):
+                slots.begin()
+                pick = route.pick()
+                if pick is None and route.legs:
+                    self._give_back(holding, _A_MOMENT, _NO_PASSAGE)
+                else:
+                    await self._send(holding, pick, deadline)
 
     def give_back(self, holdings: Sequence[Holding]) -> None:
         """Return claims whose send has not begun: no attempt is spent."""
         for holding in holdings:
+            self._slots[holding.lane.channel].begin()
             self._give_back(holding, _AT_ONCE, _SHUTDOWN)
 
     def _give_back(self, holding: Holding, rest: GiveBack, outcome: Outcome) -> None:
@@ -81,21 +115,29 @@ class Sends:
         self._slots[holding.lane.channel].sent()
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the attempts under way; those that take longer are cut off and given back."""
-        if not self._under_way:
+        """Return what is in line, and wait for the attempts under way.
+
+        Those that take longer are cut off and given back.
+        """
+        for line in self._lines.values():
+            self.give_back(line.clear())
+        under_way = set().union(*self._senders.values())
+        if not under_way:
             return
-        _, late = await asyncio.wait(self._under_way, timeout=seconds)
+        _, late = await asyncio.wait(under_way, timeout=seconds)
         for task in late:
             task.cancel()
         if late:
             log.warning("sends.cut_off", count=len(late))
             await asyncio.wait(late)
 
-    async def _send(self, holding: Holding, pick: Pick | None) -> None:
+    async def _send(
+        self, holding: Holding, pick: Pick | None, deadline: Deadline
+    ) -> None:
         assert holding.claim is not None
         channel = holding.claim.channel
         try:
-            outcome = await self._attempt(holding, holding.claim, pick)
+            outcome = await self._attempt(holding, holding.claim, pick, deadline)
         except asyncio.CancelledError:
             # Whether the provider accepted it is unknown. Its idempotency key makes the
             # next attempt safe, and a shutdown spends none.
@@ -118,17 +160,19 @@ class Sends:
             self._settler.add(finish(holding, decision, outcome))
 
     async def _attempt(
-        self, holding: Holding, claim: Claim, pick: Pick | None
+        self, holding: Holding, claim: Claim, pick: Pick | None, deadline: Deadline
     ) -> Outcome:
         """Send, decide, and hand the outcome over; after it is known nothing is awaited."""
-        if not holding.is_leased:
+        if not holding.is_leased or holding.is_expired:
             if pick is not None and pick.probe:
                 pick.breaker.probe_lost()
-            self._settler.add(finish(holding, _AT_ONCE, _LEASE_ENDED))
-            return _LEASE_ENDED
+            self._settler.add(finish(holding, _AT_ONCE, _TOO_LATE))
+            return _TOO_LATE
         started_at = time.monotonic()
         outcome = (
-            _NO_PROVIDER if pick is None else await self._call(pick.provider, claim)
+            _NO_PROVIDER
+            if pick is None
+            else await self._call(pick.provider, claim, deadline)
         )
         ended_at = time.monotonic()
         duration = ended_at - started_at
@@ -167,12 +211,15 @@ class Sends:
             )
         return outcome
 
-    async def _call(self, provider: Provider, claim: Claim) -> Outcome:
+    async def _call(
+        self, provider: Provider, claim: Claim, deadline: Deadline
+    ) -> Outcome:
         """Make one attempt; never raises but for cancellation."""
         message = message_of(claim)
         try:
-            async with asyncio.timeout(provider.timeout_seconds):
-                outcome = await provider.send(message)
+            outcome = await deadline.keep(
+                provider.send(message), provider.timeout_seconds
+            )
         except TimeoutError:
             return _TIMED_OUT
         except Exception as error:  # noqa: BLE001 (whatever a provider's bug raises)
@@ -197,8 +244,6 @@ def message_of(claim: Claim) -> OutboundMessage:
 
 def presentable(outcome: Outcome, message: OutboundMessage) -> Outcome:
     """Return the outcome in a form that may be kept: short, and free of personal data."""
-    if outcome.words is None and outcome.code is None and outcome.message_id is None:
-        return outcome
     return msgspec.structs.replace(
         outcome,
         code=short(outcome.code) if outcome.code else None,
@@ -213,5 +258,10 @@ def log_bug(event: str, error: Exception, claim: Claim) -> None:
         event,
         notification_id=str(claim.id),
         error=type(error).__name__,
-        frames=traceback.format_tb(error.__traceback__),
+        frames=frames(error),
     )
+
+
+def frames(error: BaseException) -> list[str]:
+    """Return where an exception came from, without its text."""
+    return traceback.format_tb(error.__traceback__)

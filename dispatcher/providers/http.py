@@ -51,11 +51,8 @@ async def open_session(
 async def read(content: aiohttp.StreamReader) -> bytes:
     """Read an answer, as far as it is kept."""
     answer = b""
-    while len(answer) < ANSWER_AT_MOST_BYTES:
-        part = await content.read(ANSWER_AT_MOST_BYTES - len(answer))
-        if not part:
-            break
-        answer += part
+    while len(answer) < ANSWER_AT_MOST_BYTES and not content.at_eof():
+        answer += await content.read(ANSWER_AT_MOST_BYTES - len(answer))
     return answer
 
 

@@ -1,7 +1,7 @@
 """Posts notifications to an HTTP endpoint: the generic way out."""
 
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -141,9 +141,7 @@ class WebhookProvider(Provider):
                 allow_redirects=False,
             ) as response:
                 answer = await http.read(response.content)
-                return outcome_of(
-                    response.status, http.retry_after(response.headers), answer
-                )
+                return outcome_of(response.status, response.headers, answer)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
                 return Outcome(
@@ -165,9 +163,7 @@ class WebhookProvider(Provider):
         return headers
 
 
-def outcome_of(
-    status: int, retry_after_seconds: float | None, answer: bytes
-) -> Outcome:
+def outcome_of(status: int, headers: Mapping[str, str], answer: bytes) -> Outcome:
     """Say what an HTTP answer means for the notification."""
     if 200 <= status < 300:
         return Outcome(
@@ -175,7 +171,7 @@ def outcome_of(
             code=str(status),
             message_id=_message_id(answer),
         )
-    outcome = http.refused(status, retry_after_seconds, answer)
+    outcome = http.refused(status, http.retry_after(headers), answer)
     if status == _GONE:
         return msgspec.structs.replace(outcome, code="gone")
     return outcome

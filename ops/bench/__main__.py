@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 
 from ops.bench.figures import Figure, table
+from ops.bench.mesh import BATCH
 from ops.bench.runs import USUAL, Bench, Part, Plan
 from ops.embedded.errors import EmbeddedError
 
@@ -32,6 +33,14 @@ from ops.embedded.errors import EmbeddedError
     help="How many queued notifications are drained (rounded to thousands).",
 )
 @click.option(
+    "--backlog",
+    type=click.IntRange(10_000, 5_000_000),
+    default=1_000_000,
+    envvar="TOCSIN_BENCH_BACKLOG",
+    show_envvar=True,
+    help="How many are queued for the part of that name (rounded to thousands).",
+)
+@click.option(
     "--only",
     "parts",
     type=click.Choice([str(part) for part in Part]),
@@ -49,14 +58,20 @@ from ops.embedded.errors import EmbeddedError
     is_flag=True,
     help="Print one JSON document.",
 )
-def main(seconds: float, drain: int, parts: tuple[str, ...], as_json: bool) -> None:
+def main(
+    seconds: float, drain: int, backlog: int, parts: tuple[str, ...], as_json: bool
+) -> None:
     """Measure this machine: real NATS, Postgres and Valkey, real services, one process each.
 
     Every figure stands beside a floor from the same run: the same servers doing the bare
     minimum with none of our services in between. Compare ratios; absolute numbers are this
     machine's, today.
     """
-    plan = Plan(seconds=seconds, drain=drain // 1000 * 1000)
+    plan = Plan(
+        seconds=seconds,
+        drain=drain // BATCH * BATCH,
+        backlog=backlog // BATCH * BATCH,
+    )
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
         try:
             figures = uvloop.run(_measure(Path(folder), plan, [*map(Part, parts)]))

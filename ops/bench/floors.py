@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -131,23 +130,37 @@ async def bare_http(port: int, seconds: float, connections: int) -> Load:
 
 
 async def bare_sends(
-    sandbox: str, seconds: float, concurrency: int, bodies: Sequence[dict[str, str]]
+    sandbox: str, seconds: float, concurrency: int, body: dict[str, str]
 ) -> float:
-    """Return sends/s of a plain client loop on the sandbox."""
+    """Return sends/s of a plain client loop on the sandbox.
+
+    It is the client library, the session and the request of the webhook provider, with as
+    many sends in flight as a dispatcher has, in one process and with nothing around them.
+    """
     deadline = time.perf_counter() + seconds
     done = 0
 
     async def client(session: aiohttp.ClientSession) -> None:
         nonlocal done
         while time.perf_counter() < deadline:
-            headers = {"Idempotency-Key": str(new_id())}
-            body = bodies[done % len(bodies)]
-            async with session.post(f"{sandbox}/send", json=body, headers=headers) as r:
-                await r.read()
+            id_ = str(new_id())
+            async with session.post(
+                f"{sandbox}/send",
+                data=msgspec.json.encode(body),
+                headers={"Idempotency-Key": id_, "X-Correlation-ID": id_},
+                allow_redirects=False,
+            ) as response:
+                await response.read()
+            if response.status != 202:
+                raise SystemExit(f"the sandbox refused a send: {response.status}")
             done += 1
 
     begun = time.perf_counter()
-    connector = aiohttp.TCPConnector(limit=concurrency)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "bench", "Content-Type": "application/json"},
+    ) as session:
         await asyncio.gather(*(client(session) for _ in range(concurrency)))
     return done / (time.perf_counter() - begun)

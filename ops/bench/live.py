@@ -5,12 +5,10 @@ import resource
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
 import msgspec
-import psutil
 
 from contracts import messages, subjects
 from contracts.channels import Channel, Priority
@@ -19,6 +17,7 @@ from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from ops.bench.figures import Figure
 from ops.bench.followers import Follower, Tally, open_followers
+from ops.bench.stack import listener
 from ops.runtime.bus import Bus
 from ops.runtime.publisher import announce
 
@@ -51,7 +50,7 @@ class LiveBench:
 
     def __init__(self, gateway: str, bus: Bus, item: dict[str, str]) -> None:
         self._gateway = gateway
-        self._process = _listener(urlsplit(gateway).port)
+        self._process = listener(gateway)
         self._bus = bus
         self._item = item
         self._tally = Tally()
@@ -147,14 +146,6 @@ class LiveBench:
                     document = msgspec.json.decode(await shown.read())
                 ids += [member["id"] for member in document["notifications"]]
         return ids
-
-
-def _listener(port: int | None) -> psutil.Process:
-    """Return the child of this process that listens on a port."""
-    for child in psutil.Process().children():
-        if any(c.laddr.port == port for c in child.net_connections("tcp")):
-            return child
-    raise SystemExit("the gateway of the bench is gone")
 
 
 def _event(id_: UUID, sequence: int) -> tuple[str, bytes]:

@@ -1,39 +1,24 @@
 """The measurements, in the order they are taken."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 
-import aiohttp
 import msgspec
 
-from contracts import topology
 from contracts.keys import DEFAULT_TENANT, Role
 from ops import keys
-from ops.bench import floors, live, stack
+from ops.bench import backlog, drains, floors, live, urgency
 from ops.bench.figures import Figure
 from ops.bench.load import Load, post_for
+from ops.bench.mesh import BATCH, FULL_BATCH, NOTIFICATION, SINGLE, Mesh
 from ops.bench.waiting import WaitingBench
-from ops.embedded import Servers, ports, servers
-from ops.runtime.bus import Bus, open_bus
-from ops.runtime.ledger import Ledger, open_ledger
+from ops.embedded import ports
 
 CONNECTIONS = 64
-BATCH = 1000
-GROUP = 500
 TURNS = 4
-_STALLED_SECONDS = 60.0
-
-NOTIFICATION = {
-    "channel": "sms",
-    "recipient": "+15555550001",
-    "content": "Your code is 123456",
-}
-SINGLE = msgspec.json.encode(NOTIFICATION)
-FULL_BATCH = msgspec.json.encode({"notifications": [NOTIFICATION] * BATCH})
+URGENCY_SECONDS = 15.0
 
 
 class Part(StrEnum):
@@ -43,6 +28,8 @@ class Part(StrEnum):
     DRAIN = "drain"
     LIVE = "live"
     WAITING = "waiting"
+    URGENCY = "urgency"
+    BACKLOG = "backlog"
 
 
 #: What a run measures unless it is told; the other parts take minutes.
@@ -54,33 +41,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: float
     drain: int
+    backlog: int
 
 
 class Bench:
     """One run over one set of servers."""
 
-    def __init__(
-        self, running: Servers, ledger: Ledger, bus: Bus, logs: Path, plan: Plan
-    ) -> None:
-        self._servers = running
-        self._ledger = ledger
-        self._bus = bus
-        self._logs = logs
+    def __init__(self, mesh: Mesh, plan: Plan) -> None:
+        self._mesh = mesh
         self._plan = plan
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, folder: Path, plan: Plan) -> "AsyncIterator[Bench]":
-        """Start servers with their promises kept (fsync on), and connect to them."""
-        async with servers(folder / "data") as running:
-            await stack.prepare(running)
-            settings = stack.settings(running)
-            async with (
-                open_ledger(settings) as ledger,
-                open_bus(settings, "bench", _end) as bus,
-            ):
-                await bus.connected.wait()
-                yield cls(running, ledger, bus, folder, plan)
+        """Start servers and connect to them."""
+        async with Mesh.opened(folder) as mesh:
+            yield cls(mesh, plan)
 
     async def run(self, parts: Collection[Part]) -> AsyncIterator[Figure]:
         """Take the measurements that are asked for."""
@@ -88,16 +64,23 @@ class Bench:
             async for figure in self._accepts():
                 yield figure
         if Part.DRAIN in parts:
-            async for figure in self._drains():
+            seconds = self._plan.seconds / 2
+            async for figure in drains.measure(self._mesh, self._plan.drain, seconds):
                 yield figure
         if Part.LIVE in parts:
             async for figure in self._follows():
                 yield figure
         if Part.WAITING in parts:
-            await self._clear()
-            waiting = WaitingBench(self._servers, self._ledger, self._bus, self._logs)
+            await self._mesh.clear()
+            mesh = self._mesh
+            waiting = WaitingBench(mesh.servers, mesh.ledger, mesh.bus, mesh.logs)
             async for figure in waiting.run():
                 yield figure
+        if Part.URGENCY in parts:
+            async for figure in urgency.measure(self._mesh, URGENCY_SECONDS):
+                yield figure
+        if Part.BACKLOG in parts:
+            yield await backlog.measure(self._mesh, self._plan.backlog)
 
     async def _accepts(self) -> AsyncIterator[Figure]:
         """Measure floors and the gateway in turn; each floor runs with no service beside it."""
@@ -106,7 +89,7 @@ class Bench:
         bare_http = await floors.bare_http(
             ports.choose(1)[0], self._plan.seconds / 2, CONNECTIONS
         )
-        async with self._gateway() as gateway:
+        async with self._mesh.gateway() as gateway:
             url = f"{gateway}/api/v1/notifications"
             single = await post_for(
                 url, [SINGLE], seconds=self._plan.seconds, connections=CONNECTIONS
@@ -123,9 +106,9 @@ class Bench:
 
     async def _insert_floor(self, group: int) -> float:
         rate = await floors.insert_and_publish(
-            self._ledger, self._bus, group, self._plan.seconds / 2
+            self._mesh.ledger, self._mesh.bus, group, self._plan.seconds / 2
         )
-        await self._clear()
+        await self._mesh.clear()
         return rate
 
     def _single(self, load: Load, bare: float, http: Load) -> Figure:
@@ -158,15 +141,15 @@ class Bench:
 
         The two take turns, so that whatever else the machine does befalls both.
         """
-        await self._clear()
+        await self._mesh.clear()
         key, _ = await keys.create(DEFAULT_TENANT, "bench", Role.SENDER)
         authorization = {"Authorization": f"Bearer {key}"}
         turn_seconds = self._plan.seconds / TURNS
         plain: list[Load] = []
         guarded: list[Load] = []
         async with (
-            self._gateway() as open_gateway,
-            self._gateway(
+            self._mesh.gateway() as open_gateway,
+            self._mesh.gateway(
                 TOCSIN_GATEWAY_REQUIRE_KEYS="true",
                 TOCSIN_GATEWAY_RATE_LIMIT="600000000",
             ) as guarded_gateway,
@@ -197,106 +180,13 @@ class Bench:
             },
         )
 
-    async def _drains(self) -> AsyncIterator[Figure]:
-        await self._clear()
-        bare_loop = await floors.fetch_claim_settle(
-            self._ledger, self._bus, self._plan.drain, GROUP
-        )
-        yield Figure(
-            name="drain, no provider call",
-            rate=await self._drain(TOCSIN_DISPATCHER_PROVIDER="noop"),
-            unit="ntf/s",
-            floor=bare_loop,
-            floor_name=f"bare fetch + claim + settle, groups of {GROUP}",
-        )
-        async with stack.running(
-            "ops.sandbox",
-            self._servers,
-            self._logs,
-            "TOCSIN_SANDBOX_PORT",
-            TOCSIN_SANDBOX_KEEP="1000",
-        ) as sandbox:
-            bare_sends = await floors.bare_sends(
-                sandbox, self._plan.seconds / 2, 100, [NOTIFICATION]
-            )
-            yield Figure(
-                name="drain, HTTP sandbox",
-                rate=await self._drain(
-                    TOCSIN_WEBHOOK_URL=f"{sandbox}/send",
-                    TOCSIN_WEBHOOK_ALLOW_PRIVATE="true",
-                ),
-                unit="ntf/s",
-                floor=bare_sends,
-                floor_name="bare HTTP client loop on the sandbox",
-            )
-
     async def _follows(self) -> AsyncIterator[Figure]:
-        await self._clear()
+        await self._mesh.clear()
         live.raise_file_limit()
-        async with self._gateway() as gateway:
-            bench = live.LiveBench(gateway, self._bus, NOTIFICATION)
+        async with self._mesh.gateway() as gateway:
+            bench = live.LiveBench(gateway, self._mesh.bus, NOTIFICATION)
             async for figure in bench.run():
                 yield figure
-
-    async def _drain(self, **environment: str) -> float:
-        """Fill the lane through the gateway, start one dispatcher, and time it to empty."""
-        await self._clear()
-        async with self._gateway() as gateway:
-            await self._fill(gateway)
-        return await self._time_dispatcher(environment)
-
-    async def _fill(self, gateway: str) -> None:
-        url = f"{gateway}/api/v1/notifications/batch"
-        async with aiohttp.ClientSession() as http:
-            for _ in range(self._plan.drain // BATCH):
-                headers = {"Content-Type": "application/json"}
-                async with http.post(url, data=FULL_BATCH, headers=headers) as response:
-                    response.raise_for_status()
-        while await self._waiting() < self._plan.drain:
-            await asyncio.sleep(0.05)
-
-    async def _time_dispatcher(self, environment: dict[str, str]) -> float:
-        async with stack.running(
-            "dispatcher",
-            self._servers,
-            self._logs,
-            "TOCSIN_DISPATCHER_METRICS_PORT",
-            TOCSIN_DISPATCHER_CHANNEL_RATE="0",
-            **environment,
-        ):
-            left = first = await self._waiting()
-            begun = last_moved = time.perf_counter()
-            while left:
-                await asyncio.sleep(0.02)
-                now_left = await self._waiting()
-                if now_left < left:
-                    left, last_moved = now_left, time.perf_counter()
-                elif time.perf_counter() - last_moved > _STALLED_SECONDS:
-                    raise SystemExit(f"the drain stalls with {left:,} left")
-            return first / (last_moved - begun)
-
-    async def _waiting(self) -> int:
-        info = await self._bus.js.stream_info(topology.NOTIFY.name)
-        return info.state.messages
-
-    async def _clear(self) -> None:
-        """Forget everything measured so far, so that each figure starts alike."""
-        await self._bus.js.purge_stream(topology.NOTIFY.name)
-        await self._bus.js.purge_stream(topology.STATUS.name)
-        await self._ledger.pool.execute(
-            "TRUNCATE notification, notification_event, batch, idempotency_key, outbox_group"
-        )
-        await self._ledger.pool.execute("CHECKPOINT")
-
-    def _gateway(self, **environment: str) -> AbstractAsyncContextManager[str]:
-        """Run a gateway: without keys and limits unless the environment says otherwise."""
-        return stack.running(
-            "gateway",
-            self._servers,
-            self._logs,
-            "TOCSIN_GATEWAY_PORT",
-            **{"TOCSIN_GATEWAY_RATE_LIMIT": "0", **environment},
-        )
 
 
 def _accepted(load: Load) -> float:
@@ -304,7 +194,3 @@ def _accepted(load: Load) -> float:
     if refused:
         raise SystemExit(f"the gateway refused requests of the bench: {refused}")
     return load.requests_per_second
-
-
-def _end(reason: str) -> None:
-    raise SystemExit(reason)

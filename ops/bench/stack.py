@@ -5,8 +5,10 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
+import psutil
 
 from contracts.settings import MeshSettings
 from ops.embedded import Servers, ports
@@ -67,6 +69,15 @@ async def running(
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+def listener(address: str) -> psutil.Process:
+    """Return the service that listens at an address."""
+    port = urlsplit(address).port
+    for child in psutil.Process().children():
+        if any(c.laddr.port == port for c in child.net_connections("tcp")):
+            return child
+    raise SystemExit("a service of the bench is gone")
 
 
 async def _ready(process: asyncio.subprocess.Process, address: str) -> None:

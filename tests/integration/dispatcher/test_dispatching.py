@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 import pytest_asyncio
 import structlog
 from nats.aio.msg import Msg
@@ -25,6 +26,7 @@ from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from tests.integration.dispatcher.endpoint import (
     Endpoint,
+    Gate,
     Received,
     Reply,
     running_endpoint,
@@ -439,3 +441,36 @@ async def test_no_log_line_names_a_recipient_or_a_body(
     assert len([entry for entry in logs if entry["event"] == "attempt.finished"]) == 3
     for secret in ("5555550177", "482913", "Your code"):
         assert secret not in repr(logs)
+
+
+async def test_what_expires_while_it_waits_for_its_send_is_not_sent(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    gate = endpoint.answer = Gate()
+    ours = ours.model_copy(update={"dispatcher_concurrency": 4})
+    async with running_dispatcher(ours):
+        ids = await seed_notifications(ledger, bus, 4)
+        await until(lambda: endpoint.in_flight == 4)
+        expires_at = datetime.now(UTC) + timedelta(seconds=3)
+        [late] = await seed_notifications(ledger, bus, 1, expires_at=expires_at)
+        await until(lambda: have_status(ledger, [late], "processing"))
+        await until(lambda: datetime.now(UTC) > expires_at)
+        gate.opened.set()
+        await until(lambda: have_status(ledger, [late], "failed"))
+        await until(lambda: have_status(ledger, ids, "delivered"))
+
+    row = await row_of(ledger, late)
+    assert (row["failure_class"], row["attempts"]) == ("expired", 0)
+    assert str(late) not in endpoint.keys
+
+
+@pytest.mark.parametrize("size", [1, 7])
+async def test_small_groups_drain_a_lane_too(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint, size: int
+) -> None:
+    ids = await seed_notifications(ledger, bus, 60)
+    ours = ours.model_copy(update={"dispatcher_group_at_most": size})
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=20)
+
+    assert len(endpoint.received) == len(ids)

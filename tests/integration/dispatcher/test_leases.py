@@ -84,7 +84,10 @@ async def test_several_dispatchers_never_send_one_notification_twice(
     ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
 ) -> None:
     # Leases that end in the middle, on a busy machine, allow a second send.
-    ours = ours.model_copy(update={"dispatcher_lease_seconds": 5.0})
+    # One that holds few at once leaves some for the others.
+    ours = ours.model_copy(
+        update={"dispatcher_lease_seconds": 5.0, "dispatcher_concurrency": 30}
+    )
     ids = await seed_notifications(ledger, bus, 600)
     # each notification has two messages, which reach different dispatchers
     await publish_queued(bus, LANE, ids, sequence=99)

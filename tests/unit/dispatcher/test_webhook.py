@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
     ],
 )
 def test_a_status_has_its_class(status: int, kind: OutcomeClass, code: str) -> None:
-    outcome = outcome_of(status, None, b"")
+    outcome = outcome_of(status, {}, b"")
 
     assert (outcome.kind, outcome.code) == (kind, code)
 
@@ -58,7 +58,7 @@ def test_a_status_has_its_class(status: int, kind: OutcomeClass, code: str) -> N
 def test_an_accepted_notification_keeps_the_providers_id(
     answer: bytes, message_id: str | None
 ) -> None:
-    outcome = outcome_of(202, None, answer)
+    outcome = outcome_of(202, {}, answer)
 
     assert outcome.kind is OutcomeClass.DELIVERED
     assert outcome.message_id == message_id

@@ -1,0 +1,36 @@
+"""Claims of one channel that wait for their turn to be sent."""
+
+from collections import deque
+
+from contracts.channels import Priority
+from dispatcher.holdings import Holding
+
+
+class Line:
+    """The most urgent first, and within a priority the oldest."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Priority, deque[Holding]] = {
+            priority: deque() for priority in Priority
+        }
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def add(self, holding: Holding) -> None:
+        """Put a claim at the end of its priority."""
+        self._waiting[holding.lane.priority].append(holding)
+
+    def next(self) -> Holding | None:
+        """Take the claim whose turn it is."""
+        for waiting in self._waiting.values():
+            if waiting:
+                return waiting.popleft()
+        return None
+
+    def clear(self) -> list[Holding]:
+        """Take all that wait."""
+        left = [holding for waiting in self._waiting.values() for holding in waiting]
+        for waiting in self._waiting.values():
+            waiting.clear()
+        return left
