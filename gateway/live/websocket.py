@@ -152,17 +152,22 @@ class WebSocket:
     def _followed(
         self, id_: UUID, followed: "asyncio.Future[dict[UUID, Reading]]"
     ) -> None:
-        self._asked.release()
         error = followed.exception()
-        if error is not None:
-            _log_failure(error)
-            self._say(_Error(_AWAY, notification_id=str(id_)))
-        elif id_ not in followed.result():
+        if error is None and id_ not in followed.result():
             explaining = asyncio.create_task(
                 self._explain(id_), name="websocket.explain"
             )
             self._explaining.add(explaining)
-            explaining.add_done_callback(self._explaining.discard)
+            explaining.add_done_callback(self._explained)
+            return
+        self._asked.release()
+        if error is not None:
+            _log_failure(error)
+            self._say(_Error(_AWAY, notification_id=str(id_)))
+
+    def _explained(self, explaining: "asyncio.Task[None]") -> None:
+        self._asked.release()
+        self._explaining.discard(explaining)
 
     async def _explain(self, id_: UUID) -> None:
         """Tell that a notification is unknown, or that it is on its way into the ledger."""
