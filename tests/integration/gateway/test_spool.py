@@ -466,6 +466,7 @@ async def test_a_commit_that_comes_about_after_all_is_the_same_notification(
             assert await statuses(ledger) == {}
         await drain.until_empty()
         await until(lambda: nobody_is_busy(ledger), 10)
+        await until(lambda: not is_away(gateway), 10)
 
         assert len(await statuses(ledger)) == 4
         assert set((await statuses(ledger)).values()) == {"queued"}
