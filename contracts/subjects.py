@@ -9,6 +9,7 @@ from contracts.receipts import ReceiptKind
 NOTIFY_ALL = "notify.>"
 STATUS_ALL = "status.>"
 DLQ_ALL = "dlq.>"
+SPOOL_ALL = "spool.>"
 MESH_STATE_ALL = "mesh.state.>"
 MESH_ACTION_ALL = "mesh.action.>"
 
@@ -16,6 +17,9 @@ MESH_ACTION_ALL = "mesh.action.>"
 #: request, or the one the subject names.
 CREATE = "tocsin.notifications.create"
 CREATE_BATCH = "tocsin.notifications.batch"
+
+#: In the place of a key, for submissions without one.
+_KEYLESS = "keyless"
 
 MAX_DELIVERIES = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
 MSG_TERMINATED = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED"
@@ -81,6 +85,21 @@ def status_of_kind(tenant: str, channel: Channel | None, new: Status | None) -> 
 def dead_letter(lane: Lane) -> str:
     """Carry the dead letters of one lane."""
     return f"dlq.{lane.channel}.{lane.priority}"
+
+
+def spooled(id_: UUID, key_digest: str | None = None) -> str:
+    """Keep a submission until the ledger is back, under its idempotency key if it has one."""
+    return f"spool.{key_digest or _KEYLESS}.{id_}"
+
+
+def spooled_with_key(key_digest: str) -> str:
+    """Match the one submission that an idempotency key may have."""
+    return f"spool.{key_digest}.*"
+
+
+def spooled_with_id(id_: UUID) -> str:
+    """Match a submission whatever its key. The bus compares it with every one it keeps."""
+    return f"spool.*.{id_}"
 
 
 def mesh_state(service: str, instance: str) -> str:

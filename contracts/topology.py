@@ -86,6 +86,16 @@ DLQ = Stream(
     max_age_seconds=30 * _DAY_SECONDS,
     max_bytes=4 << 30,
 )
+#: What was accepted while the ledger was away. Full, it refuses: whoever was not promised
+#: anything can try again, whoever was cannot.
+SPOOL = Stream(
+    name="SPOOL",
+    subjects=(subjects.SPOOL_ALL,),
+    retention=Retention.WORK_QUEUE,
+    discard_new=True,
+    max_age_seconds=0,
+    max_bytes=1 << 30,
+)
 
 
 def bucket(name: str, *, history: int) -> Stream:
@@ -136,6 +146,16 @@ DEAD_LETTERS = Consumer(
     max_ack_pending=1_000,
 )
 
+#: An entry that could not be moved comes again after this long.
+SPOOL_DRAIN = Consumer(
+    name="drain",
+    stream=SPOOL.name,
+    filter_subject=None,
+    ack_wait_seconds=30,
+    max_deliver=-1,
+    max_ack_pending=2_000,
+)
+
 #: ADVISORY comes before the lane consumers: an advisory nobody captures is lost for good.
-STREAMS = (ADVISORY, NOTIFY, STATUS, DLQ, CONTROLS, BREAKERS)
-CONSUMERS = (DEAD_LETTERS, *(lane_consumer(lane) for lane in LANES))
+STREAMS = (ADVISORY, NOTIFY, STATUS, DLQ, SPOOL, CONTROLS, BREAKERS)
+CONSUMERS = (DEAD_LETTERS, SPOOL_DRAIN, *(lane_consumer(lane) for lane in LANES))

@@ -184,13 +184,13 @@ class Dispatcher:
         self, pumps: set["asyncio.Task[None]"], settling: "asyncio.Task[None]"
     ) -> None:
         started_at = time.monotonic()
-        await _wait_or_cancel(pumps, self._drain_seconds * _PUMPS_SHARE)
+        await self._wait_or_cancel(pumps, self._drain_seconds * _PUMPS_SHARE)
         await self._sends.drain(self._drain_seconds * _SENDS_SHARE)
         self._settler.close()
         left = started_at + self._drain_seconds - time.monotonic()
         await asyncio.wait({settling}, timeout=max(left, 0.1))
         self._settler.give_up_writing()
-        await _wait_or_cancel({settling}, _LAST_WORD_SECONDS)
+        await self._wait_or_cancel({settling}, _LAST_WORD_SECONDS)
         log.info(
             "dispatcher.drained",
             left_behind=len(self._leases),
@@ -221,6 +221,18 @@ class Dispatcher:
             gauges={"held_messages": len(self._leases)},
         )
 
+    async def _wait_or_cancel(
+        self, tasks: set["asyncio.Task[None]"], seconds: float
+    ) -> None:
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            log.warning("drain.cut_off", task=task.get_name())
+            task.cancel()
+        if late:
+            # A statement that is cancelled waits for the server, which may be frozen.
+            self._service.ledger.hang_up()
+            await asyncio.wait(late)
+
     def _with_shares(self, reading: ProviderReading) -> ProviderReading:
         return msgspec.structs.replace(
             reading,
@@ -232,15 +244,6 @@ class Dispatcher:
                 if leg.name == reading.name
             },
         )
-
-
-async def _wait_or_cancel(tasks: set["asyncio.Task[None]"], seconds: float) -> None:
-    _, late = await asyncio.wait(tasks, timeout=seconds)
-    for task in late:
-        log.warning("drain.cut_off", task=task.get_name())
-        task.cancel()
-    if late:
-        await asyncio.wait(late)
 
 
 async def run(settings: DispatcherSettings, service: Service) -> None:

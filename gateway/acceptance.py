@@ -11,7 +11,8 @@ from gateway.errors import KeyInFlight, Refusal
 from gateway.intake import Intake
 from gateway.metrics import Metrics
 from gateway.routing import Answer, Call
-from gateway.store import Store
+from gateway.spool import Spool
+from gateway.store import UNAVAILABLE, Store, StoredAnswer
 from gateway.submissions import (
     KeyOwner,
     NewBatch,
@@ -57,6 +58,7 @@ class Acceptance:
         self,
         intake: Intake,
         store: Store,
+        spool: Spool,
         answers: Answers,
         metrics: Metrics,
         *,
@@ -64,6 +66,7 @@ class Acceptance:
     ) -> None:
         self._intake = intake
         self._store = store
+        self._spool = spool
         self._answers = answers
         self._metrics = metrics
         self._remembered = timedelta(hours=idempotency_hours)
@@ -81,7 +84,7 @@ class Acceptance:
         notifications: Sequence[NewNotification],
         batch: NewBatch | None = None,
     ) -> Answer:
-        """Commit and answer 202 with ``response``; or, for a key that has an answer, that.
+        """Commit or spool, and answer 202 with ``response``; or, for a key that has an answer, that.
 
         With a key, the rows carry ``resource_id`` as their ``reservation_id``. ``again``
         makes the response that the same call would have had with another id.
@@ -153,9 +156,10 @@ class Acceptance:
 
     async def replay(self, owner: KeyOwner, body_hash: bytes) -> Answer:
         """Answer as the key was answered before, to the same body."""
-        stored = await self._store.of(owner.tenant).answer(owner.endpoint, owner.key)
+        stored = await self._stored(owner)
         if stored is None:
-            # It expired and was pruned since the reservation was lost: the next try will win.
+            # It expired and was pruned since the reservation was lost, or it is just being
+            # moved into the ledger: the next try will tell.
             raise KeyInFlight
         if stored.body_hash != body_hash:
             raise _mismatch()
@@ -166,3 +170,14 @@ class Acceptance:
             headers=[_REPLAY_HEADER],
             correlation_id=stored.correlation_id,
         )
+
+    async def _stored(self, owner: KeyOwner) -> StoredAnswer | None:
+        try:
+            stored = await self._store.of(owner.tenant).answer(
+                owner.endpoint, owner.key
+            )
+        except UNAVAILABLE:
+            return await self._spool.answer(owner)
+        if stored is None and self._spool.may_know_keys:
+            stored = await self._spool.answer(owner)
+        return stored

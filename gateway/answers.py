@@ -1,8 +1,8 @@
 """What idempotency keys were answered, in Redis: the fast layer in front of the ledger.
 
 It is asked and told in groups: everything that gathers while one round trip is under way
-is the next. It knows only what was committed, so it is never wrong, and may forget
-anything at any time: then the ledger answers (docs/adr/0008).
+is the next. It knows only what was committed or spooled, and may forget anything at any
+time: then the ledger or the spool answers (docs/adr/0008).
 
 It keeps no answer, for answers name recipients: it keeps what an answer can be made from
 by whoever sends the same body again, and a digest to compare that with.
@@ -84,7 +84,7 @@ class Answers:
         return _unpack(found)
 
     def remember(self, owner: KeyOwner, remembered: Remembered) -> None:
-        """Keep what was just committed; soon, and waiting for nothing."""
+        """Keep what was just promised; soon, and waiting for nothing."""
         if not self._rests():
             self._told.append((_name(owner), _pack(remembered)))
             self._talk()
@@ -145,9 +145,7 @@ class Answers:
 
 
 def _name(owner: KeyOwner) -> str:
-    """Name a key in Redis: short however long it is, and telling nothing."""
-    words = "\0".join(owner).encode()
-    return f"tocsin:answer:{hashlib.blake2b(words, digest_size=20).hexdigest()}"
+    return f"tocsin:answer:{owner.digest}"
 
 
 def _pack(remembered: Remembered) -> bytes:

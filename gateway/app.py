@@ -21,6 +21,7 @@ from gateway.intake import Intake
 from gateway.letter_store import LetterStore
 from gateway.live import live
 from gateway.live.live import Live
+from gateway.lookups import Lookups
 from gateway.metrics import Metrics
 from gateway.once import Once
 from gateway.proxies import Proxies
@@ -45,12 +46,14 @@ from gateway.routes.templates import TemplateRoutes
 from gateway.routing import RouteName
 from gateway.server import Waits, listen, raise_file_limit, serve
 from gateway.settings import GatewaySettings
+from gateway.spool import Spool
 from gateway.states import States
 from gateway.store import Store
 from gateway.templates import Templates
 from gateway.throughput import Throughput
 from gateway.upload import Patience
 from ops.runtime.heartbeat import Readings
+from ops.runtime.ledger_watch import LedgerWatch
 from ops.runtime.service import Service
 
 log = structlog.stdlib.get_logger()
@@ -78,6 +81,9 @@ class Gateway:
         self._service = service
         self._metrics = Metrics(service.registry)
         self._store = Store(service.ledger)
+        self._watch = LedgerWatch(service.ledger, str(settings.postgres_dsn))
+        self._spool = Spool(service.bus, self._metrics)
+        lookups = Lookups(self._store, self._spool)
         self._publishing = Publishing(
             service.bus,
             self._store.forget_groups,
@@ -87,15 +93,21 @@ class Gateway:
         self._intake = Intake(
             self._store,
             self._publishing,
+            self._spool,
+            self._watch,
             self._metrics,
             capacity=settings.gateway_intake_capacity,
             group_at_most=settings.gateway_group_at_most,
+            commit_seconds=settings.gateway_commit_seconds,
         )
         self._metrics.watch_depths(
             intake=lambda: self._intake.depth, publishing=lambda: self._publishing.depth
         )
-        # A 202 needs only the ledger: without the bus a gateway still does its work.
+        self._metrics.watch_ledger(lambda: self._watch.is_away)
+        # A 202 needs the ledger or, for a while, the bus: with either a gateway does its work.
         service.readiness.depends_on("nats", service.bus.check, required=False)
+        service.readiness.depends_on("postgres", self._watch.check, required=False)
+        service.readiness.depends_on("postgres or nats", self._check_either)
         service.heartbeat.reports(self._readings)
         self._answers = Answers(
             service.redis,
@@ -105,6 +117,7 @@ class Gateway:
         acceptance = Acceptance(
             self._intake,
             self._store,
+            self._spool,
             self._answers,
             self._metrics,
             idempotency_hours=settings.gateway_idempotency_hours,
@@ -126,7 +139,7 @@ class Gateway:
             answer_seconds=settings.gateway_answer_seconds,
         )
         self._live = Live(
-            settings, service.bus, self._store, authenticate, service.registry
+            settings, service.bus, self._store, lookups, authenticate, service.registry
         )
         self._audit = Audit(
             service.ledger,
@@ -139,10 +152,10 @@ class Gateway:
         changes = Changes(once, self._audit, service.bus)
         letters = LetterStore(service.ledger)
         routes = [
-            *Notifications(acceptance, self._store, templates).routes(),
-            *Batches(acceptance, self._store, templates).routes(),
+            *Notifications(acceptance, self._store, lookups, templates).routes(),
+            *Batches(acceptance, self._store, lookups, templates).routes(),
             *Listing(self._store).routes(),
-            *Cancelling(once, self._publishing, self._audit).routes(),
+            *Cancelling(once, lookups, self._publishing, self._audit).routes(),
             *TemplateRoutes(once, self._store).routes(),
             *Summaries(self._store, service.bus.js, self._throughput).routes(),
             *self._live.routes(),
@@ -173,8 +186,12 @@ class Gateway:
 
     def _authenticate(self) -> Authenticate:
         if self._settings.gateway_require_keys:
-            seconds = self._settings.gateway_key_cache_seconds
-            return Keyring(self._store, seconds).authenticate
+            keyring = Keyring(
+                self._store,
+                self._settings.gateway_key_cache_seconds,
+                self._settings.gateway_key_grace_seconds,
+            )
+            return keyring.authenticate
         log.warning("authentication.disabled", host=self._settings.gateway_host)
         return let_everyone_in
 
@@ -193,11 +210,18 @@ class Gateway:
             return None
         return Allowances(self._service.redis, self._metrics, per_minute=per_minute)
 
+    async def _check_either(self) -> None:
+        """Raise when nothing can be accepted."""
+        if self._watch.is_away:
+            await self._service.bus.check()
+
     def _readings(self) -> Readings:
         return Readings(
             gauges={
                 "requests_total": self._metrics.total_requests,
                 "accepted_notifications_total": self._metrics.total_accepted,
+                "spooled_notifications_total": self._metrics.total_spooled,
+                "ledger_away": float(self._watch.is_away),
                 "intake_depth_notifications": self._intake.depth,
                 "publish_depth_notifications": self._publishing.depth,
                 "live_clients": self._live.metrics.clients,
@@ -231,8 +255,18 @@ class Gateway:
         auditing = asyncio.create_task(
             self._audit.run(self._service.stopping), name="audit"
         )
-        tasks = [committing, publishing, sweeping, living, listening, answering]
-        tasks.append(auditing)
+        watching = [
+            asyncio.create_task(
+                self._watch.run(self._service.stopping), name="ledger.watch"
+            ),
+            asyncio.create_task(
+                self._spool.watch(self._service.stopping), name="spool.watch"
+            ),
+        ]
+        tasks = [
+            *(committing, publishing, sweeping, living, listening, answering),
+            *(auditing, *watching),
+        ]
         if self._allowances is not None:
             probing = self._allowances.run(self._service.stopping)
             tasks.append(asyncio.create_task(probing, name="rate_limits"))

@@ -4,13 +4,14 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
 
 from contracts.keys import hash_key
 from contracts.problems import ProblemType
 from gateway.errors import Refusal
 from gateway.principals import EVERYONE, Principal
-from gateway.store import KeyHolder
+from gateway.store import UNAVAILABLE, KeyHolder
 
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]{1,256})")
 
@@ -37,17 +38,32 @@ class Keys(Protocol):
         ...
 
 
+class _Known(NamedTuple):
+    """What a lookup found."""
+
+    at: float
+    principal: Principal | None
+    expires_at: datetime | None = None
+
+
+_NOTHING = _Known(float("-inf"), None)
+
+
 class Keyring:
     """Looks up keys and remembers the answer for a few seconds, whichever it was.
 
     So a revoked key stops working within that time, and a busy one costs the ledger next
-    to nothing.
+    to nothing. While the ledger is away, a key that was good when it was last looked up is
+    good for ``grace_seconds`` more, unless it expires; of any other key nobody knows.
     """
 
-    def __init__(self, keys: Keys, remember_seconds: float) -> None:
+    def __init__(
+        self, keys: Keys, remember_seconds: float, grace_seconds: float = 0.0
+    ) -> None:
         self._keys = keys
         self._remember_seconds = remember_seconds
-        self._known: dict[bytes, tuple[float, Principal | None]] = {}
+        self._grace_seconds = grace_seconds
+        self._known: dict[bytes, _Known] = {}
         self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
 
     async def authenticate(self, authorization: bytes | None) -> Principal:
@@ -58,12 +74,24 @@ class Keyring:
         if match is None:
             raise _unauthorized("Authorization is not of the form: Bearer <key>")
         secret_hash = hash_key(match[1].decode())
-        until, principal = self._known.get(secret_hash, (0.0, None))
-        if time.monotonic() >= until:
-            principal = await self._look_up(secret_hash)
+        known = self._known.get(secret_hash, _NOTHING)
+        principal = known.principal
+        if time.monotonic() >= known.at + self._remember_seconds:
+            try:
+                principal = await self._look_up(secret_hash)
+            except UNAVAILABLE:
+                if not self._has_grace(known):
+                    raise
         if principal is None:
             raise _unauthorized("the API key is unknown, expired or revoked")
         return principal
+
+    def _has_grace(self, known: _Known) -> bool:
+        return (
+            known.principal is not None
+            and time.monotonic() < known.at + self._grace_seconds
+            and (known.expires_at is None or datetime.now(UTC) < known.expires_at)
+        )
 
     async def _look_up(self, secret_hash: bytes) -> Principal | None:
         """Ask the ledger; callers with the same key share one question.
@@ -86,17 +114,21 @@ class Keyring:
 
     async def _ask(self, secret_hash: bytes) -> Principal | None:
         holder = await self._keys.find_key(secret_hash)
-        principal = None
+        known = _Known(time.monotonic(), None)
         if holder is not None:
             name = secret_hash[:_NAME_BYTES].hex()
             principal = Principal(holder.tenant, holder.role, name, holder.who)
+            known = _Known(known.at, principal, holder.expires_at)
+        if len(self._known) >= _REMEMBERED_AT_MOST:
+            self._forget()
+        self._known[secret_hash] = known
+        return known.principal
+
+    def _forget(self) -> None:
+        """Make room: guesses go first, for keys that are good may be needed without the ledger."""
+        self._known = {h: k for h, k in self._known.items() if k.principal is not None}
         if len(self._known) >= _REMEMBERED_AT_MOST:
             self._known.clear()
-        self._known[secret_hash] = (
-            time.monotonic() + self._remember_seconds,
-            principal,
-        )
-        return principal
 
 
 def _unauthorized(detail: str) -> Refusal:

@@ -5,6 +5,9 @@ Refusal                  answered with a problem
 ├── KeyInFlight          the same idempotency key is being committed right now
 ├── RateLimited          the caller has used up what it may
 ├── LedgerAway           not known to be committed, so not accepted
+├── SpoolFull            the ledger is away, and so much was accepted that nothing more fits
+├── TooLargeToSpool      the ledger is away, and this is more than the spool keeps in one piece
+├── InSpool              accepted, and not in the ledger yet
 └── SubmissionFailed     the ledger refused this submission and no other
 ClientGone               the client left; nobody waits for an answer
 """
@@ -81,6 +84,40 @@ class LedgerAway(Refusal):
             ProblemType.DEPENDENCY_UNAVAILABLE,
             "the ledger is not available; nothing was promised, try again",
             retry_after_seconds=1,
+        )
+
+
+class SpoolFull(Refusal):
+    """The ledger is away, and so much was accepted that nothing more fits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ProblemType.OVERLOADED,
+            "the ledger is not available and the spool is full; nothing was promised",
+            retry_after_seconds=10,
+        )
+
+
+class TooLargeToSpool(Refusal):
+    """The ledger is away, and this is more than the spool keeps in one piece."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ProblemType.DEPENDENCY_UNAVAILABLE,
+            "the ledger is not available and this batch is too large to be kept until it "
+            "is; send it in smaller ones, or try again",
+            retry_after_seconds=10,
+        )
+
+
+class InSpool(Refusal):
+    """Accepted, and not in the ledger yet: nothing more is known of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ProblemType.DEPENDENCY_UNAVAILABLE,
+            "this was accepted while the ledger was away and is on its way there; try again",
+            retry_after_seconds=2,
         )
 
 

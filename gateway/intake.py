@@ -3,6 +3,10 @@
 There is no timer. While one group commits the next one gathers, so an idle gateway
 commits a single notification at once and a busy one commits hundreds in one statement.
 A handler is released only when its own submission is committed: a 202 is a promise.
+
+While the ledger is away, groups go to the spool instead. A group whose commit was not
+answered goes there too, with the same ids: should the commit have come about after all, the
+scheduler finds them in the ledger and stores nothing twice.
 """
 
 import asyncio
@@ -16,14 +20,20 @@ from uuid import UUID
 import structlog
 
 from contracts.ids import new_id
-from gateway.errors import IntakeFull, KeyInFlight, LedgerAway, SubmissionFailed
+from gateway.errors import (
+    IntakeFull,
+    KeyInFlight,
+    LedgerAway,
+    Refusal,
+    SubmissionFailed,
+)
 from gateway.metrics import Metrics
-from gateway.store import UNAVAILABLE, facts_of
+from gateway.store import MISSHAPEN, UNAVAILABLE, facts_of
 from gateway.submissions import KeyOwner, NewNotification, Submission
 
 log = structlog.stdlib.get_logger()
 
-#: How long a client waits for a ledger that neither commits nor refuses.
+#: How long a client waits for a ledger and a spool that neither store nor refuse.
 _PATIENCE_SECONDS = 5.0
 
 
@@ -36,8 +46,13 @@ class Groups(Protocol):
         confirmed: Sequence[UUID],
         now: datetime,
         submissions: Sequence[Submission],
+        *,
+        within_seconds: float,
     ) -> frozenset[UUID]:
-        """Commit a group and return the ``resource_id`` of every reservation that was won."""
+        """Commit a group and return the ``resource_id`` of every reservation that was won.
+
+        Raises TimeoutError when that takes longer; it may still come about then.
+        """
         ...
 
 
@@ -54,6 +69,36 @@ class Outbox(Protocol):
 
     def offer(self, group_id: UUID, notifications: Sequence[NewNotification]) -> None:
         """Take a committed group; never blocks."""
+        ...
+
+
+class Spool(Protocol):
+    """Where groups are kept while the ledger is away."""
+
+    async def keep(self, submissions: Sequence[Submission]) -> Sequence[bool | Refusal]:
+        """Keep submissions; False for one whose key is taken, a refusal for one not kept."""
+        ...
+
+    @property
+    def may_know_keys(self) -> bool:
+        """Say whether a key may have been answered here and not yet in the ledger."""
+        ...
+
+    async def knows(self, owners: Sequence[KeyOwner]) -> Sequence[bool]:
+        """Say of each key whether a submission with it is kept."""
+        ...
+
+
+class Watch(Protocol):
+    """Who knows whether the ledger is there."""
+
+    @property
+    def is_away(self) -> bool:
+        """Say whether it is known not to answer."""
+        ...
+
+    def suspect(self) -> None:
+        """Take note that it did not answer in time."""
         ...
 
 
@@ -76,17 +121,23 @@ class Intake:
         self,
         groups: Groups,
         outbox: Outbox,
+        spool: Spool,
+        watch: Watch,
         metrics: Metrics,
         *,
         capacity: int,
         group_at_most: int,
+        commit_seconds: float,
         patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self._groups = groups
         self._outbox = outbox
+        self._spool = spool
+        self._watch = watch
         self._metrics = metrics
         self._capacity = capacity
         self._group_at_most = group_at_most
+        self._commit_seconds = commit_seconds
         self._patience_seconds = patience_seconds
         self._commit_began: float | None = None
         self._queue: deque[_Waiting] = deque()
@@ -96,11 +147,12 @@ class Intake:
         self.depth = 0  #: notifications that wait or are being committed
 
     async def accept(self, submission: Submission) -> bool:
-        """Return when the submission is committed.
+        """Return when the submission is committed or spooled.
 
         False when it is not, because its idempotency key already has an answer. Raises
-        ``IntakeFull``, ``KeyInFlight``, ``LedgerAway`` or ``SubmissionFailed``. A caller
-        that is cancelled takes nothing back: what was handed in is committed.
+        ``IntakeFull``, ``KeyInFlight``, ``LedgerAway``, ``SubmissionFailed`` or what the
+        spool refuses with. A caller that is cancelled takes nothing back: what was handed
+        in is committed.
 
         A ledger that hangs is away too: a submission handed in is given up after a few
         seconds, though it may still be committed, and while the hanging commit lasts no
@@ -133,7 +185,7 @@ class Intake:
         )
 
     def drain(self) -> None:
-        """Accept nothing more; ``run`` returns when all that was accepted is committed."""
+        """Accept nothing more; ``run`` returns when all that was accepted is stored."""
         self._draining = True
         self._arrived.set()
 
@@ -160,19 +212,35 @@ class Intake:
         return group
 
     async def _commit(self, group: list[_Waiting]) -> None:
+        if self._watch.is_away:
+            await self._keep(group)
+            return
+        if self._spool.may_know_keys:
+            group = await self._without_spooled(group)
+            if not group:
+                return
         group_id = new_id()
         confirmed = self._outbox.take_confirmed()
         submissions = [waiting.submission for waiting in group]
         started = self._commit_began = time.perf_counter()
         try:
             won = await self._groups.commit_group(
-                group_id, confirmed, datetime.now(UTC), submissions
+                group_id,
+                confirmed,
+                datetime.now(UTC),
+                submissions,
+                within_seconds=self._commit_seconds,
             )
         except UNAVAILABLE as error:
             self._outbox.give_back(confirmed)
             self._metrics.commit_failed()
             log.warning("group.not_committed", error=type(error).__name__)
-            self._fail(group, LedgerAway)
+            if isinstance(error, TimeoutError):
+                self._watch.suspect()
+            if isinstance(error, MISSHAPEN):
+                self._fail(group, LedgerAway)
+            else:
+                await self._keep(group)
             return
         except Exception as error:  # noqa: BLE001 (the loop must live; _single_out logs it)
             self._outbox.give_back(confirmed)
@@ -186,6 +254,40 @@ class Intake:
             time.perf_counter() - started,
         )
         self._outbox.offer(group_id, stored)
+
+    async def _without_spooled(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Release those whose key has a submission in the spool, and return the others.
+
+        This is the last look before the commit: nothing of this gateway's goes into the
+        spool between the two.
+        """
+        keyed = [w for w in group if w.submission.reservation is not None]
+        known = await self._spool.knows(
+            [w.submission.reservation.owner for w in keyed if w.submission.reservation]
+        )
+        spooled = {
+            id(waiting)
+            for waiting, is_known in zip(keyed, known, strict=True)
+            if is_known
+        }
+        for waiting in keyed:
+            if id(waiting) in spooled:
+                self._forget(waiting.submission)
+                if not waiting.released.done():
+                    waiting.released.set_result(False)
+        return [waiting for waiting in group if id(waiting) not in spooled]
+
+    async def _keep(self, group: list[_Waiting]) -> None:
+        """Put a group into the spool, and tell every handler what came of its submission."""
+        outcomes = await self._spool.keep([waiting.submission for waiting in group])
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            self._forget(waiting.submission)
+            if waiting.released.done():
+                continue
+            if isinstance(outcome, Refusal):
+                waiting.released.set_exception(outcome)
+            else:
+                waiting.released.set_result(outcome)
 
     def _release(
         self, group: list[_Waiting], won: frozenset[UUID]

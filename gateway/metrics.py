@@ -38,6 +38,14 @@ class LeftBecause(StrEnum):
     BACKLOG = "backlog"  #: too much was waiting for the bus
 
 
+class SpoolRefusal(StrEnum):
+    """Why a submission was not spooled while the ledger was away."""
+
+    FULL = "full"
+    TOO_LARGE = "too_large"  #: for one message
+    AWAY = "away"  #: the bus did not confirm it
+
+
 class Recall(StrEnum):
     """What came of asking Redis for the answer of an idempotency key."""
 
@@ -146,6 +154,25 @@ class Metrics:
             "Groups the ledger did not take.",
             registry=registry,
         )
+        self._spooled = Counter(
+            "tocsin_notifications_spooled",
+            "Notifications accepted while the ledger was away.",
+            registry=registry,
+        )
+        not_spooled = Counter(
+            "tocsin_spool_refusals",
+            "Submissions refused while the ledger was away.",
+            ["because"],
+            registry=registry,
+        )
+        self._not_spooled = {
+            because: not_spooled.labels(because) for because in SpoolRefusal
+        }
+        self._ledger_away = Gauge(
+            "tocsin_ledger_away",
+            "1 while the ledger does not answer this gateway.",
+            registry=registry,
+        )
         self._intake_depth = Gauge(
             "tocsin_intake_depth_notifications",
             "Notifications that wait to be committed.",
@@ -204,6 +231,7 @@ class Metrics:
         self.loop_errors.labels("audit")
         self.total_requests = 0
         self.total_accepted = 0
+        self.total_spooled = 0
 
     def watch_depths(
         self, *, intake: Callable[[], int], publishing: Callable[[], int]
@@ -211,6 +239,19 @@ class Metrics:
         """Read the depths of the two queues when metrics are asked for."""
         self._intake_depth.set_function(intake)
         self._publish_depth.set_function(publishing)
+
+    def watch_ledger(self, is_away: Callable[[], bool]) -> None:
+        """Ask whether the ledger is away when metrics are asked for."""
+        self._ledger_away.set_function(lambda: float(is_away()))
+
+    def spooled(self, notifications: int) -> None:
+        """Count notifications that the spool keeps."""
+        self.total_spooled += notifications
+        self._spooled.inc(notifications)
+
+    def not_spooled(self, because: SpoolRefusal) -> None:
+        """Count one submission that the spool did not take."""
+        self._not_spooled[because].inc()
 
     def request_finished(self, route: RouteName, status: int, seconds: float) -> None:
         """Count one answer."""

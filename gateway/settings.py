@@ -64,6 +64,10 @@ class GatewaySettings(MeshSettings):
     there: right only where the bus' permissions say who may publish which."""
     gateway_key_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 3.0
     """How long a key that was revoked may still be honoured."""
+    gateway_key_grace_seconds: Annotated[float, Field(ge=0, le=24 * 3600)] = 3600.0
+    """How long a key that was good when last looked up is honoured while the ledger is away."""
+    gateway_commit_seconds: Annotated[float, Field(gt=0, le=4)] = 2.0
+    """How long the ledger may take to commit a group; then the group is spooled."""
     gateway_house_tenant: Annotated[str, Field(pattern=f"^{TENANT_PATTERN}$")] = (
         DEFAULT_TENANT
     )

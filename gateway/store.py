@@ -57,6 +57,9 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.UndefinedTableError,
 )
 
+#: Of those, what no waiting mends: the ledger answers, and was never migrated.
+MISSHAPEN: tuple[type[Exception], ...] = (asyncpg.UndefinedTableError,)
+
 _SEARCH_SETTINGS = (
     "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = '3s'"
 )
@@ -83,6 +86,7 @@ class KeyHolder(NamedTuple):
     tenant: str
     role: Role
     who: str = ""  #: the key's name and id
+    expires_at: datetime | None = None
 
 
 class StoredAnswer(NamedTuple):
@@ -134,15 +138,19 @@ class Store:
         confirmed: Sequence[UUID],
         now: datetime,
         submissions: Sequence[Submission],
+        *,
+        within_seconds: float,
     ) -> frozenset[UUID]:
         """Commit all submissions but those whose reservation is lost.
 
         Returns the resources of the reservations that were won. Removes the ``confirmed`` outbox groups in the same transaction.
+        Raises TimeoutError when that takes longer; it may still be committed then.
         """
         reservations = [s.reservation for s in submissions if s.reservation is not None]
         batches = [s.batch for s in submissions if s.batch is not None]
         notifications = [n for s in submissions for n in s.notifications]
-        rows = await self._ledger.fetch(
+        rows = await self._ledger.fetch_within(
+            within_seconds,
             SQL.commit_group,
             group_id,
             confirmed,
@@ -164,7 +172,7 @@ class Store:
             return None
         [row] = rows
         who = f"{row['name']} ({row['id']})"
-        return KeyHolder(row["tenant"], Role(row["role"]), who)
+        return KeyHolder(row["tenant"], Role(row["role"]), who, row["expires_at"])
 
     async def count_failed(self) -> int:
         """Return how many notifications of all tenants were given up in the last minute."""

@@ -62,14 +62,14 @@ DELETE FROM outbox_group WHERE id = ANY($1::uuid[])
 -- find_key --
 -- Whose key this is, while it may be used. That it was used is noted once a minute.
 WITH found AS (
-  SELECT id, tenant, role, name FROM api_key
+  SELECT id, tenant, role, name, expires_at FROM api_key
    WHERE secret_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 ), seen AS (
   UPDATE api_key SET last_used_at = now()
    WHERE id IN (SELECT id FROM found)
      AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 )
-SELECT id, tenant, role, name FROM found
+SELECT id, tenant, role, name, expires_at FROM found
 
 -- find_answer --
 -- What an idempotency key has been answered.

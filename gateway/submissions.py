@@ -1,5 +1,6 @@
 """What is handed to the intake: accepted notifications, and what must commit with them."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -97,6 +98,12 @@ class KeyOwner(NamedTuple):
     tenant: str
     endpoint: str  #: method and path
     key: str
+
+    @property
+    def digest(self) -> str:
+        """Return what stands for it in other places: short however long it is, telling nothing."""
+        words = "\0".join(self).encode()
+        return hashlib.blake2b(words, digest_size=20).hexdigest()
 
 
 class Reservation(NamedTuple):

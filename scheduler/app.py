@@ -8,9 +8,10 @@ import structlog
 from ops.runtime.health import serve_health
 from ops.runtime.heartbeat import Readings
 from ops.runtime.service import Service
+from ops.runtime.tasks import keep_running
 from scheduler.backlog import BacklogCount
 from scheduler.dead_letters import DeadLetters, Sweep
-from scheduler.jobs import Job, JobName, run_job
+from scheduler.jobs import SERVER_AWAY, Job, JobName, run_job
 from scheduler.locks import Locks, open_locks
 from scheduler.metrics import Metrics
 from scheduler.operation_store import OperationStore
@@ -27,6 +28,8 @@ from scheduler.retention import Retention
 from scheduler.runs import Runs, recording
 from scheduler.settings import SchedulerSettings
 from scheduler.shape import Shape
+from scheduler.spool import SpoolDepth, SpoolDrain
+from scheduler.spool_store import SpoolStore
 from scheduler.store import Store
 from scheduler.undelivered import Undelivered
 
@@ -55,12 +58,17 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
         backlog = BacklogCount(store, locks)
         metrics.show_backlog(backlog.latest)
         runs = Runs(metrics)
+        depth = SpoolDepth(service.bus, metrics, service.stopping)
 
         def readings() -> Readings:
             held = locks.held
             return Readings(
                 jobs=runs.readings(held),
-                gauges={"jobs_held": float(len(held)), **backlog.gauges()},
+                gauges={
+                    "jobs_held": float(len(held)),
+                    **backlog.gauges(),
+                    **depth.gauges(),
+                },
             )
 
         service.heartbeat.reports(readings)
@@ -69,10 +77,19 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
             *build_jobs(settings, service, store, metrics),
         ]
         write = partial(store.write_runs, service.instance)
+        counting = keep_running(
+            "spool_depth",
+            depth.step,
+            service.stopping,
+            metrics.loop_errors,
+            SERVER_AWAY,
+        )
         async with recording(runs, write, metrics.loop_errors):
+            counted = asyncio.create_task(counting, name="spool.depth")
             await _run_jobs(
                 jobs, locks, runs, metrics, service.stopping, settings.drain_seconds
             )
+            await counted
 
 
 def build_jobs(
@@ -115,6 +132,7 @@ def build_jobs(
     partitions = Partitions(store, metrics, weeks=settings.scheduler_partition_weeks)
     pruning = Pruning(store, metrics)
     operations = Operations(bus, OperationStore(service.ledger), publisher, metrics)
+    spool = SpoolDrain(bus, SpoolStore(service.ledger), publisher, metrics)
     retention = Retention(store, metrics, days=settings.retention_days)
     redaction = Redaction(store, metrics, after_days=settings.redact_after_days)
     return [
@@ -124,6 +142,7 @@ def build_jobs(
         Job(JobName.TOPOLOGY, 5.0, shape.step),
         Job(JobName.RELEASE, settings.scheduler_release_poll_seconds, release.step),
         Job(JobName.OUTBOX, 1.0, outbox.step),
+        Job(JobName.SPOOL, 1.0, spool.step),
         Job(JobName.RECONCILE, settings.scheduler_reconcile_seconds, reconcile.step),
         Job(JobName.ORPHANS, settings.scheduler_reconcile_seconds, orphans.step),
         Job(JobName.DEAD_LETTERS, 1.0, dead_letters.step),

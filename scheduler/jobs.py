@@ -34,6 +34,7 @@ class JobName(StrEnum):
     RELEASE = "release"  #: puts on the bus what is due
     OUTBOX = "outbox"  #: publishes groups whose publish was never confirmed
     TOPOLOGY = "topology"  #: keeps the bus's streams and consumers in being
+    SPOOL = "spool"  #: moves into the ledger what was accepted while it was away
     RECONCILE = (
         "reconcile"  #: finds what the ledger believes to be on the bus and is not
     )

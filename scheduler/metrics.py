@@ -23,6 +23,14 @@ class Table(StrEnum):
     NOTIFICATION_EVENT = "notification_event"
 
 
+class SpoolOutcome(StrEnum):
+    """What became of a notification that was accepted while the ledger was away."""
+
+    STORED = "stored"  #: on its way
+    CANCELLED = "cancelled"  #: its key had an answer that the spool did not know
+    KNOWN = "known"  #: in the ledger already
+
+
 class KeptTable(StrEnum):
     """The tables whose old rows are removed one by one."""
 
@@ -134,6 +142,17 @@ class Metrics:
         self._status_lost = counter(
             "status_events_lost_total", "Status events the bus was not there to take."
         )
+        self._spool_moved = counter(
+            "spool_moved_notifications_total",
+            "Notifications moved from the spool into the ledger.",
+            "outcome",
+        )
+        self._spool_refused = counter(
+            "spool_refused_total", "Times a spooled submission could not be moved."
+        )
+        self._spool_depth = gauge(
+            "spool_depth_submissions", "Submissions that wait for the ledger."
+        )
         self._backlog = {
             "due": gauge("due_notifications", "Due and not yet released."),
             "waiting": gauge("waiting_notifications", "Waiting for their due time."),
@@ -164,6 +183,8 @@ class Metrics:
             self._default_rows.labels(table)
         for operation in OperationKind:
             self._operated.labels(operation)
+        for moved in SpoolOutcome:
+            self._spool_moved.labels(moved)
         for kept in KeptTable:
             self._outlived.labels(kept)
 
@@ -183,6 +204,19 @@ class Metrics:
         """Count groups of the outbox that were published again and confirmed."""
         self._republished_groups.inc(groups)
         self._republished.inc(notifications)
+
+    def spool_moved(self, notifications: dict[SpoolOutcome, int]) -> None:
+        """Count notifications whose submissions left the spool."""
+        for outcome, number in notifications.items():
+            self._spool_moved.labels(outcome).inc(number)
+
+    def spool_refused(self) -> None:
+        """Count one submission that has to stay in the spool."""
+        self._spool_refused.inc()
+
+    def spool_seen(self, submissions: int) -> None:
+        """Show how much waits for the ledger."""
+        self._spool_depth.set(submissions)
 
     def reconciled(self, scanned: int, skew_seconds: float) -> None:
         """Count one whole pass."""

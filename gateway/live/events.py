@@ -14,6 +14,7 @@ from gateway.live.cursors import BatchCursor, NotificationCursor
 from gateway.live.metrics import LiveMetrics, Transport
 from gateway.live.news import News
 from gateway.live.watches import Watches
+from gateway.lookups import Lookups
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
 from gateway.routing import Answer, Call, Route, RouteName
@@ -139,9 +140,13 @@ class EventRoutes:
     """Handlers of event streams."""
 
     def __init__(
-        self, store: Store, open_stream: Callable[..., AsyncGenerator[bytes, None]]
+        self,
+        store: Store,
+        lookups: Lookups,
+        open_stream: Callable[..., AsyncGenerator[bytes, None]],
     ) -> None:
         self._store = store
+        self._lookups = lookups
         self._open_stream = open_stream
 
     def routes(self) -> list[Route]:
@@ -176,9 +181,10 @@ class EventRoutes:
 
     async def of_batch(self, call: Call, batch_id: str) -> Answer:
         """Stream the changes of every member of a batch."""
-        ids = await self._store.of(call.principal.tenant).member_ids(
-            uuid_in_path(batch_id)
-        )
+        id_ = uuid_in_path(batch_id)
+        tenant = call.principal.tenant
+        store = self._store.of(tenant)
+        ids = await self._lookups.in_ledger(tenant, id_, lambda: store.member_ids(id_))
         if ids is None:
             raise not_found("batch")
         return await self._stream(call, BatchCursor(ids), ids)
@@ -191,8 +197,13 @@ class EventRoutes:
         *,
         with_receipts: bool = False,
     ) -> Answer:
-        standings = await self._store.of(call.principal.tenant).standings(ids)
-        if not standings:
+        tenant = call.principal.tenant
+
+        async def read() -> list[StatusView] | None:
+            return await self._store.of(tenant).standings(ids) or None
+
+        standings = await self._lookups.in_ledger(tenant, ids[0], read)
+        if standings is None:
             raise not_found("notification")
         last_id = call.headers.get(b"last-event-id", b"").decode("latin-1")
         after = cursor.read(last_id)

@@ -30,6 +30,7 @@ from gateway.live.pipe import Pipe
 from gateway.live.readings import Readings
 from gateway.live.watches import Watches
 from gateway.live.websocket import GOING_AWAY, POLICY_VIOLATION, WebSocket
+from gateway.lookups import Lookups
 from gateway.principals import Permission, Principal
 from gateway.routing import Answer, Call, Route, RouteName
 from gateway.settings import GatewaySettings
@@ -54,11 +55,13 @@ class Live:
         settings: GatewaySettings,
         bus: Bus,
         store: Store,
+        lookups: Lookups,
         authenticate: Authenticate,
         registry: CollectorRegistry,
     ) -> None:
         self._settings = settings
         self._store = store
+        self._lookups = lookups
         self._authenticate = authenticate
         self.metrics = LiveMetrics(registry)
         self._feed = Feed(bus, self.metrics)
@@ -80,7 +83,7 @@ class Live:
                 _ask_for_an_upgrade,
                 Permission.READ,
             ),
-            *EventRoutes(self._store, self._open_stream).routes(),
+            *EventRoutes(self._store, self._lookups, self._open_stream).routes(),
         ]
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -157,6 +160,7 @@ class Live:
             pipe,
             call.principal,
             self._store.of(call.principal.tenant),
+            self._lookups,
             partial(self._watches, call.principal),
             self.metrics,
             queue_bytes=self._settings.gateway_live_queue_bytes,

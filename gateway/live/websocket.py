@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from hypercorn.typing import ASGIReceiveCallable
 
+from gateway.errors import Refusal
 from gateway.live.commands import (
     BadCommand,
     Batch,
@@ -22,8 +23,10 @@ from gateway.live.pipe import PING, Pipe
 from gateway.live.readings import Reading
 from gateway.live.watch import Filter
 from gateway.live.watches import Watches
+from gateway.lookups import Lookups
 from gateway.principals import Permission, Principal
 from gateway.store import UNAVAILABLE, TenantStore
+from gateway.views import StatusView
 
 log = structlog.stdlib.get_logger()
 
@@ -61,6 +64,7 @@ class WebSocket:
         pipe: Pipe,
         principal: Principal,
         store: TenantStore,
+        lookups: Lookups,
         watches: Callable[[Callable[[News], None]], Watches],
         metrics: LiveMetrics,
         *,
@@ -70,6 +74,7 @@ class WebSocket:
         self._pipe = pipe
         self._principal = principal
         self._store = store
+        self._lookups = lookups
         self._metrics = metrics
         self._queue_bytes = queue_bytes
         self._subscriptions = subscriptions
@@ -77,6 +82,7 @@ class WebSocket:
         self._waiting_bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._explaining: set[asyncio.Task[None]] = set()
         self._is_gone = False
         self._asked = asyncio.Semaphore(_ASKED_AT_MOST)
         self.watches = watches(self._tell)
@@ -93,7 +99,7 @@ class WebSocket:
         finally:
             self._is_gone = True
             self.watches.close()
-            for task in (self._writing, self._leaving):
+            for task in (self._writing, self._leaving, *self._explaining):
                 if task is not None:
                     task.cancel()
 
@@ -146,17 +152,39 @@ class WebSocket:
     def _followed(
         self, id_: UUID, followed: "asyncio.Future[dict[UUID, Reading]]"
     ) -> None:
-        self._asked.release()
         error = followed.exception()
+        if error is None and id_ not in followed.result():
+            explaining = asyncio.create_task(
+                self._explain(id_), name="websocket.explain"
+            )
+            self._explaining.add(explaining)
+            explaining.add_done_callback(self._explained)
+            return
+        self._asked.release()
         if error is not None:
             _log_failure(error)
             self._say(_Error(_AWAY, notification_id=str(id_)))
-        elif id_ not in followed.result():
-            self._say(_Error(_UNKNOWN, notification_id=str(id_)))
+
+    def _explained(self, explaining: "asyncio.Task[None]") -> None:
+        self._asked.release()
+        self._explaining.discard(explaining)
+
+    async def _explain(self, id_: UUID) -> None:
+        """Tell that a notification is unknown, or that it is on its way into the ledger."""
+
+        async def read() -> list[StatusView] | None:
+            return await self._store.standings([id_]) or None
+
+        tenant = self._principal.tenant
+        is_unknown = await self._lookups.is_unknown(tenant, id_, read)
+        text = _UNKNOWN if is_unknown else _AWAY
+        self._say(_Error(text, notification_id=str(id_)))
 
     async def _follow_batch(self, id_: UUID) -> None:
         try:
-            members = await self._store.member_ids(id_)
+            members = await self._lookups.in_ledger(
+                self._principal.tenant, id_, lambda: self._store.member_ids(id_)
+            )
             if members is None:
                 self._say(_Error(_UNKNOWN_BATCH, batch_id=str(id_)))
                 return
@@ -164,6 +192,8 @@ class WebSocket:
             await self.watches.follow(members, id_)
         except BadCommand:
             raise
+        except Refusal:
+            self._say(_Error(_AWAY, batch_id=str(id_)))
         except Exception as error:  # noqa: BLE001 (logged; the connection stays)
             _log_failure(error)
             self._say(_Error(_AWAY, batch_id=str(id_)))

@@ -11,6 +11,7 @@ from contracts.problems import FieldError
 from gateway.acceptance import Acceptance, key_of
 from gateway.bodies import read_json
 from gateway.errors import Refusal
+from gateway.lookups import Lookups
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
 from gateway.requests import NotificationRequest, decode_batch
@@ -33,10 +34,15 @@ class Batches:
     """Handlers of batches."""
 
     def __init__(
-        self, acceptance: Acceptance, store: Store, templates: Templates
+        self,
+        acceptance: Acceptance,
+        store: Store,
+        lookups: Lookups,
+        templates: Templates,
     ) -> None:
         self._acceptance = acceptance
         self._store = store
+        self._lookups = lookups
         self._templates = templates
 
     def routes(self) -> list[Route]:
@@ -121,7 +127,10 @@ class Batches:
     async def get(self, call: Call, batch_id: str) -> Answer:
         """Show a batch with its members."""
         id_ = uuid_in_path(batch_id)
-        view = await self._store.of(call.principal.tenant).batch(id_)
+        tenant = call.principal.tenant
+        store = self._store.of(tenant)
+        # From the spool it is not shown: it would name members that cannot be looked up yet.
+        view = await self._lookups.in_ledger(tenant, id_, lambda: store.batch(id_))
         if view is None:
             raise not_found("batch")
         return Answer(200, encode(view), correlation_id=view.correlation_id)

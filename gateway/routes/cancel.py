@@ -12,6 +12,7 @@ from contracts.oversight import Action
 from contracts.problems import ProblemType
 from gateway.audit import Audit, Begun
 from gateway.errors import Refusal
+from gateway.lookups import Lookups
 from gateway.once import Once
 from gateway.ops_requests import ReasonBody
 from gateway.paths import not_found, uuid_in_path
@@ -32,8 +33,11 @@ _TRIES = 5
 class Cancelling:
     """The handler of cancels."""
 
-    def __init__(self, once: Once, publishing: Publishing, audit: Audit) -> None:
+    def __init__(
+        self, once: Once, lookups: Lookups, publishing: Publishing, audit: Audit
+    ) -> None:
         self._once = once
+        self._lookups = lookups
         self._publishing = publishing
         self._audit = audit
 
@@ -61,7 +65,7 @@ class Cancelling:
         changes: list[Change] = []
 
         async def act(store: TenantStore) -> Begun:
-            change = await _cancel(store, id_)
+            change = await self._cancel(call.principal.tenant, store, id_)
             changes.append(change)
             entry = None
             if is_operator:
@@ -77,6 +81,25 @@ class Cancelling:
             await self._publishing.tell(_announcement(call.principal.tenant, change))
         return answer
 
+    async def _cancel(self, tenant: str, store: TenantStore, id_: UUID) -> Change:
+        status: Status | None = None
+        for _ in range(_TRIES):
+            change = await store.cancel(id_)
+            if change is not None:
+                return change
+            view = await self._lookups.in_ledger(
+                tenant, id_, lambda: store.notification(id_)
+            )
+            if view is None:
+                raise not_found("notification")
+            status = Status(view.status)
+            if status not in CANCELLABLE:
+                break
+        raise Refusal(
+            ProblemType.INVALID_TRANSITION,
+            f"the notification is {status} and cannot become {Status.CANCELLED}",
+        )
+
 
 def _reason_in(body: bytes) -> str:
     """Return why, when the body says so. Any body is taken: it was never asked for one."""
@@ -87,24 +110,6 @@ def _reason_in(body: bytes) -> str:
     if not asked.reason.isprintable():
         return ""
     return asked.reason[:REASON_AT_MOST_CHARACTERS]
-
-
-async def _cancel(store: TenantStore, id_: UUID) -> Change:
-    status: Status | None = None
-    for _ in range(_TRIES):
-        change = await store.cancel(id_)
-        if change is not None:
-            return change
-        view = await store.notification(id_)
-        if view is None:
-            raise not_found("notification")
-        status = Status(view.status)
-        if status not in CANCELLABLE:
-            break
-    raise Refusal(
-        ProblemType.INVALID_TRANSITION,
-        f"the notification is {status} and cannot become {Status.CANCELLED}",
-    )
 
 
 def _announcement(tenant: str, change: Change) -> StatusChanged:

@@ -6,6 +6,7 @@ from contracts.ids import new_id
 from gateway.acceptance import Acceptance, key_of
 from gateway.bodies import read_json
 from gateway.errors import Refusal
+from gateway.lookups import Lookups
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
 from gateway.requests import SINGLE_AT_MOST_BYTES, decode_single
@@ -24,10 +25,15 @@ class Notifications:
     """Handlers of single notifications."""
 
     def __init__(
-        self, acceptance: Acceptance, store: Store, templates: Templates
+        self,
+        acceptance: Acceptance,
+        store: Store,
+        lookups: Lookups,
+        templates: Templates,
     ) -> None:
         self._acceptance = acceptance
         self._store = store
+        self._lookups = lookups
         self._templates = templates
 
     def routes(self) -> list[Route]:
@@ -98,7 +104,7 @@ class Notifications:
     async def get(self, call: Call, notification_id: str) -> Answer:
         """Show a notification."""
         id_ = uuid_in_path(notification_id)
-        view = await self._store.of(call.principal.tenant).notification(id_)
+        view = await self._lookups.notification(call.principal.tenant, id_)
         if view is None:
             raise not_found("notification")
         return Answer(200, encode(view), correlation_id=view.correlation_id)
@@ -106,7 +112,9 @@ class Notifications:
     async def trace(self, call: Call, notification_id: str) -> Answer:
         """Show everything that happened to a notification."""
         id_ = uuid_in_path(notification_id)
-        trace = await self._store.of(call.principal.tenant).trace(id_)
+        tenant = call.principal.tenant
+        store = self._store.of(tenant)
+        trace = await self._lookups.in_ledger(tenant, id_, lambda: store.trace(id_))
         if trace is None:
             raise not_found("notification")
         return Answer(200, encode(trace))

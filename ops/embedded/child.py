@@ -196,11 +196,13 @@ class Child:
         await self.exited()
 
     def pause(self) -> None:
-        """Freeze it: sockets stay open, nothing answers."""
-        self.send(signal.SIGSTOP)
+        """Freeze it and all it started: sockets stay open, nothing answers."""
+        if self.pid is not None:
+            processes.freeze(self.pid)
 
     def resume(self) -> None:
-        self.send(signal.SIGCONT)
+        if self.pid is not None:
+            processes.thaw(self.pid)
 
     def kill(self) -> None:
         if self.pid is not None:

@@ -39,6 +39,28 @@ def kill(processes: list[psutil.Process], patience_seconds: float = 5.0) -> None
     survivors(processes, patience_seconds)
 
 
+def freeze(leader: int) -> None:
+    """Stop a process and all it started: Postgres works in its children."""
+    for process in _family(leader):
+        with contextlib.suppress(psutil.Error):
+            process.suspend()
+
+
+def thaw(leader: int) -> None:
+    """Let a process and all it started go on."""
+    for process in reversed(_family(leader)):
+        with contextlib.suppress(psutil.Error):
+            process.resume()
+
+
+def _family(leader: int) -> list[psutil.Process]:
+    try:
+        first = psutil.Process(leader)
+        return [first, *first.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
 def kill_group(leader: int) -> None:
     """Kill what is left of the process group that a child led."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

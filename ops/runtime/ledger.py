@@ -1,6 +1,7 @@
 """The connection to the ledger: one pool, shared by Piccolo and by set-based SQL."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -37,11 +38,21 @@ COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _STATEMENT_TIMEOUT_SECONDS = 15.0
 
 
-class Ledger:
-    """One pool of connections. It opens without a server and connects when first used."""
+class LedgerKnownAway(ConnectionError):
+    """The ledger did not answer a moment ago, and was not asked again."""
 
-    def __init__(self, engine: PostgresEngine) -> None:
+
+class Ledger:
+    """One pool of connections. It opens without a server and connects when first used.
+
+    Where somebody keeps an eye on it (``ops.runtime.ledger_watch``), what is asked while it
+    is away fails at once instead of waiting for a server that may be frozen.
+    """
+
+    def __init__(self, engine: PostgresEngine, connections: "_Connections") -> None:
         self._engine = engine
+        self._connections = connections
+        self.is_away = False
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
@@ -52,11 +63,52 @@ class Ledger:
 
     async def fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
         """Run one statement in its own transaction, again when it collided with another."""
+        self._refuse_while_away()
         return await _again_when_collided(lambda: self.pool.fetch(statement, *args))
+
+    async def fetch_within(
+        self, seconds: float, statement: str, *args: Any
+    ) -> list[asyncpg.Record]:
+        """Run one statement like ``fetch``, and give its connection up after so many seconds.
+
+        To cancel a statement one has to ask the server, and a frozen one does not answer;
+        to hang up one asks nobody. Raises TimeoutError then, and the server may still carry
+        out what it was given.
+        """
+        self._refuse_while_away()
+        return await _again_when_collided(
+            lambda: self._fetch_within(seconds, statement, *args)
+        )
+
+    async def _fetch_within(
+        self, seconds: float, statement: str, *args: Any
+    ) -> list[asyncpg.Record]:
+        async with self.pool.acquire() as connection:
+            loop = asyncio.get_running_loop()
+            end = loop.call_later(seconds, connection.terminate)
+            try:
+                rows: list[asyncpg.Record] = await connection.fetch(statement, *args)
+            except AWAY as error:
+                if loop.time() >= end.when():
+                    raise TimeoutError from error
+                raise
+            finally:
+                end.cancel()
+            return rows
+
+    def hang_up(self) -> None:
+        """Break every connection, so that whoever waits for an answer is told at once."""
+        for connection in list(self._connections):
+            connection.terminate()
+
+    def _refuse_while_away(self) -> None:
+        if self.is_away:
+            raise LedgerKnownAway("the ledger is away")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection with an open transaction."""
+        self._refuse_while_away()
         async with self.pool.acquire() as connection, connection.transaction():
             yield connection
 
@@ -73,6 +125,14 @@ async def _again_when_collided(
     return await run()
 
 
+class _Connections(weakref.WeakSet["asyncpg.Connection[asyncpg.Record]"]):
+    """The connections of a pool; those that are closed may be among them."""
+
+    async def took(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Note a new one."""
+        self.add(connection)
+
+
 async def _leave(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Return a connection as it is: no statement of ours changes its session.
 
@@ -84,17 +144,19 @@ async def _leave(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 async def open_ledger(settings: MeshSettings) -> AsyncIterator[Ledger]:
     """Open the pool and let the declared tables use it."""
     engine = tables.LedgerEngine(str(settings.postgres_dsn))
+    connections = _Connections()
     await engine.start_connection_pool(
         min_size=0,
         max_size=settings.postgres_pool_size,
         command_timeout=_STATEMENT_TIMEOUT_SECONDS,
         timeout=3.0,
+        init=connections.took,
         reset=_leave,
     )
     for table in tables.TABLES:
         table._meta.db = engine  # noqa: SLF001 (Piccolo offers no public way to bind an engine)
     try:
-        yield Ledger(engine)
+        yield Ledger(engine, connections)
     finally:
         pool = engine.pool
         assert pool is not None

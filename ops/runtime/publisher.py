@@ -25,7 +25,7 @@ ATOMIC_AT_MOST = 1000
 
 _CONFIRM_SECONDS = 5.0
 _UNCONFIRMED_AT_MOST = 256
-_FULL_CODES = frozenset({10077, 10023})
+FULL_CODES = frozenset({10077, 10023})
 
 
 class Outgoing(NamedTuple):
@@ -124,7 +124,7 @@ async def _confirmed(
 
 
 def _raise_if_full(refusal: dict[str, Any]) -> None:
-    if refusal.get("err_code") in _FULL_CODES:
+    if refusal.get("err_code") in FULL_CODES:
         raise BusFull(str(refusal.get("description")))
 
 

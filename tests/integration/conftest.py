@@ -3,6 +3,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -158,3 +159,33 @@ async def redis(servers: Stack, redis_url: str) -> AsyncIterator[Redis]:
     settings = mesh_settings(servers.postgres_dsn, servers.nats_url, redis_url)
     async with open_redis(settings) as client:
         yield client
+
+
+@dataclass
+class Private:
+    """Servers of the test's own, to crash, with a mesh on them."""
+
+    servers: Stack
+    shared: MeshSettings
+    ledger: Ledger
+    bus: Bus
+
+
+@pytest_asyncio.fixture
+async def private(tmp_path: Path, server_source: Source) -> AsyncIterator[Private]:
+    async with server_source.stack(tmp_path / "servers") as servers:
+        await migrate(servers.postgres_dsn)
+        shared = MeshSettings.model_validate(
+            {
+                "postgres_dsn": servers.postgres_dsn,
+                "nats_url": servers.nats_url,
+                "redis_url": servers.redis_url,
+            }
+        )
+        async with (
+            open_ledger(shared) as ledger,
+            open_bus(shared, "test", print) as bus,
+        ):
+            await bus.connected.wait()
+            await topology.ensure(bus.js)
+            yield Private(servers, shared, ledger, bus)

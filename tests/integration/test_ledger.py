@@ -1,5 +1,7 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -10,6 +12,7 @@ from contracts.settings import MeshSettings
 from contracts.tables import Batch
 from ops.runtime import ledger as ledgers
 from ops.runtime.ledger import Ledger, open_ledger
+from ops.runtime.ledger_watch import LedgerWatch
 from tests.integration.conftest import mesh_settings
 from tests.relay import relay
 from tests.rows import insert, notification
@@ -131,6 +134,68 @@ async def test_a_killed_server_is_away_and_comes_back(own: Stack) -> None:
 
         await own.postgres.start()
         await until(lambda: answers(ledger))
+
+
+@asynccontextmanager
+async def watched(own: Stack) -> AsyncIterator[Ledger]:
+    """A ledger that somebody keeps an eye on."""
+    stopping = asyncio.Event()
+    async with open_ledger(settings_of(own)) as ledger:
+        watch = LedgerWatch(ledger, own.postgres_dsn)
+        watching = asyncio.create_task(watch.run(stopping))
+        await ledger.check()
+        yield ledger
+        stopping.set()
+        await watching
+
+
+async def test_a_frozen_server_is_noticed_and_nobody_waits_for_it(own: Stack) -> None:
+    async with watched(own) as ledger:
+        reading = asyncio.create_task(ledger.fetch("SELECT pg_sleep(30)"))
+        await until(lambda: _someone_sleeps(ledger))
+        own.postgres.pause()
+        try:
+            async with asyncio.timeout(8):
+                with pytest.raises(ledgers.AWAY):
+                    await reading
+            assert ledger.is_away
+            with pytest.raises(ledgers.LedgerKnownAway):
+                async with ledger.transaction():
+                    pass
+        finally:
+            own.postgres.resume()
+        await until(lambda: not ledger.is_away, 10)
+        await ledger.fetch("SELECT 1")
+
+
+async def test_a_process_that_stood_still_does_not_blame_the_ledger(own: Stack) -> None:
+    async with watched(own) as ledger:
+        own.postgres.pause()
+        try:
+            await asyncio.sleep(0.7)  # a look is under way
+            time.sleep(2)  # noqa: ASYNC251 (as a process does that is frozen)
+            await asyncio.sleep(1.2)  # and is over
+        finally:
+            own.postgres.resume()
+        for _ in range(20):
+            assert not ledger.is_away
+            await asyncio.sleep(0.05)
+
+
+async def test_a_statement_is_given_up_in_time_though_its_server_is_frozen(
+    own: Stack,
+) -> None:
+    async with open_ledger(settings_of(own)) as ledger:
+        await ledger.check()
+        own.postgres.pause()
+        try:
+            async with asyncio.timeout(8):
+                with pytest.raises(TimeoutError):
+                    await ledger.fetch_within(0.3, "SELECT 1")
+        finally:
+            own.postgres.resume()
+        [row] = await ledger.fetch_within(5, "SELECT 1 AS one")
+        assert row["one"] == 1
 
 
 #: What Postgres tells its clients when one of its processes was killed.

@@ -25,9 +25,11 @@ from contracts.messages import (
     queueing_id,
 )
 from contracts.outcomes import FailureClass
+from contracts.spool import SpooledSubmission
 
 GOLDEN = Path(__file__).parent.parent / "contracts"
-STATES = (ServiceState, BreakerState)
+#: What is read where it is known which of them it is.
+STATES = (ServiceState, BreakerState, SpooledSubmission)
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     str(struct.__struct_config__.tag): struct
     for struct in (*typing.get_args(AnyMessage), *typing.get_args(AnyControl), *STATES)
@@ -138,7 +140,7 @@ def test_each_queueing_has_an_id_of_its_own() -> None:
 
 
 def test_no_message_says_whom_it_is_for_or_what() -> None:
-    """So that the bus has nothing to erase."""
+    """So that the bus has nothing to erase, once the spool is empty."""
     for kind in Message.__subclasses__():
         assert not {"recipient", "subject", "content", "metadata"} & {
             *kind.__struct_fields__

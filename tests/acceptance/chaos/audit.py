@@ -86,6 +86,8 @@ class Findings:
     #: Stored although the client was told "not accepted", or nothing.
     refused_but_stored: int = 0
     unanswered_but_stored: int = 0
+    #: Accepted twice for one key while Postgres or Redis was away, and called back when seen.
+    set_aside: int = 0
     #: Accepted a second time by the provider, by what explains it.
     duplicates: Counter[str] = field(default_factory=Counter)
     #: Claims that ended without an outcome, by what explains it.
@@ -98,7 +100,9 @@ def audit(book: Book, records: Records, struck: Sequence[Struck]) -> Findings:
     findings = Findings(accepted=book.accepted)
     findings.problems += book.wrong
     _check_promises(book, records, findings)
-    _check_rows(book, records, findings)
+    aside = set_aside(records)
+    findings.set_aside = len(aside)
+    _check_rows(book, records, aside, findings)
     faults = Faults(
         struck, (a for trace in records.traces.values() for a in attempts_of(trace))
     )
@@ -136,10 +140,30 @@ def _check_promises(book: Book, records: Records, findings: Findings) -> None:
             )
 
 
-def _check_rows(book: Book, records: Records, findings: Findings) -> None:
+def set_aside(records: Records) -> set[str]:
+    """Return the cancelled notifications whose trace names another one that stands for them."""
+    stands = {
+        (id_, row.content)
+        for row in records.rows.values()
+        for id_ in (row.id, row.batch_id)
+        if row.status != Status.CANCELLED
+    }
+    return {
+        row.id
+        for row in records.rows.values()
+        if row.status == Status.CANCELLED
+        and (trace := records.traces.get(row.id))
+        and (trace[-1].details.get("duplicate_of"), row.content) in stands
+    }
+
+
+def _check_rows(
+    book: Book, records: Records, aside: set[str], findings: Findings
+) -> None:
     promised = set(book.promised.values())
     promised.update(content for batch in book.batches.values() for content in batch)
-    times = Counter(row.content for row in records.rows.values())
+    rows = [row for row in records.rows.values() if row.id not in aside]
+    times = Counter(row.content for row in rows)
     for content, number in times.items():
         if number > 1:
             findings.problems.append(f"{content!r} is {number} notifications")
@@ -148,7 +172,7 @@ def _check_rows(book: Book, records: Records, findings: Findings) -> None:
     unpromised = times.keys() - promised
     findings.refused_but_stored = len(unpromised & book.refused)
     findings.unanswered_but_stored = len(unpromised & book.unanswered)
-    for row in records.rows.values():
+    for row in rows:
         findings.delivered += row.status == Status.DELIVERED
         findings.failed += row.status == Status.FAILED
         wish = book.wishes.get(row.content)

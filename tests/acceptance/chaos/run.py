@@ -217,6 +217,7 @@ def report(outcome: Outcome) -> Iterator[str]:
         ("  but stored", findings.refused_but_stored),
         ("unanswered", len(book.unanswered)),
         ("  but stored", findings.unanswered_but_stored),
+        ("called back", findings.set_aside),
         ("duplicates", findings.duplicates.total()),
     ):
         yield f"  {name:<18} {number:>8,}"

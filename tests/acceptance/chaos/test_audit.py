@@ -132,6 +132,37 @@ def test_damage_is_found(damage: Callable[[Book, Records], None], words: str) ->
     assert any(words in problem for problem in findings.problems)
 
 
+def accept_again(records: Records, duplicate_of: str, content: str = "one") -> None:
+    """Add one more notification, which was cancelled in favour of another."""
+    records.rows["b"] = Row("b", content, None, "cancelled", 3, 0, None)
+    records.traces["b"] = [
+        Event(at(3), 1, "created", {}),
+        Event(at(4), 2, "queued", {}),
+        Event(at(4), 3, "cancelled", {"duplicate_of": duplicate_of}),
+    ]
+
+
+def test_what_was_called_back_for_another_of_its_key_is_no_second_one() -> None:
+    book, records = sound()
+    accept_again(records, "a")
+    book.promised["b"] = "one"
+
+    findings = audit(book, records, struck=[])
+
+    assert not findings.problems
+    assert findings.set_aside == 1
+
+
+@pytest.mark.parametrize(("duplicate_of", "content"), [("c", "one"), ("a", "two")])
+def test_nothing_is_called_back_for_another_that_is_not_there(
+    duplicate_of: str, content: str
+) -> None:
+    book, records = sound()
+    accept_again(records, duplicate_of, content)
+
+    assert audit(book, records, struck=[]).problems
+
+
 def taken_over() -> tuple[Book, Records]:
     """Return a notification that a second dispatcher sent again."""
     book, records = sound()

@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 import pytest_asyncio
@@ -12,10 +10,9 @@ import pytest_asyncio
 from contracts.settings import MeshSettings
 from contracts.topology import NOTIFY
 from dispatcher.settings import DispatcherSettings
-from migrations.ledger import migrate
-from ops.runtime import topology
-from ops.runtime.bus import Bus, open_bus
-from ops.runtime.ledger import AWAY, Ledger, open_ledger
+from ops.runtime.bus import Bus
+from ops.runtime.ledger import AWAY, Ledger
+from tests.integration.conftest import Private
 from tests.integration.dispatcher.endpoint import (
     Endpoint,
     Gate,
@@ -32,7 +29,7 @@ from tests.integration.dispatcher.running import (
     trace_of,
 )
 from tests.integration.factories import seed_notifications
-from tests.servers import Nats, Source, Stack
+from tests.servers import Nats
 from tests.waiting import until
 
 
@@ -129,36 +126,6 @@ async def test_an_idle_dispatcher_notices_work_after_the_bus_restarted(
         await until(lambda: bus.nc.is_connected)
         [id_] = await seed_notifications(ledger, bus, 1)
         await until(lambda: have_status(ledger, [id_], "delivered"))
-
-
-@dataclass
-class Private:
-    """Servers of the test's own, to crash, with a mesh on them."""
-
-    servers: Stack
-    shared: MeshSettings
-    ledger: Ledger
-    bus: Bus
-
-
-@pytest_asyncio.fixture
-async def private(tmp_path: Path, server_source: Source) -> AsyncIterator[Private]:
-    async with server_source.stack(tmp_path / "servers") as servers:
-        await migrate(servers.postgres_dsn)
-        shared = MeshSettings.model_validate(
-            {
-                "postgres_dsn": servers.postgres_dsn,
-                "nats_url": servers.nats_url,
-                "redis_url": servers.redis_url,
-            }
-        )
-        async with (
-            open_ledger(shared) as ledger,
-            open_bus(shared, "test", print) as bus,
-        ):
-            await bus.connected.wait()
-            await topology.ensure(bus.js)
-            yield Private(servers, shared, ledger, bus)
 
 
 async def test_an_outcome_is_kept_while_the_ledger_is_away(

@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 
+from ops.runtime.ledger import Ledger
+from tests.servers import Stack
 from tests.waiting import until
 
 
@@ -74,3 +76,20 @@ async def blocked_audit(dsn: str, statement: str) -> AsyncIterator[Blocked]:
     finally:
         await holder.close()  # and with it, the lock
         await watcher.close()
+
+
+@asynccontextmanager
+async def closed_to_everyone(servers: Stack, ledger: Ledger) -> AsyncIterator[None]:
+    """Let nobody into the ledger, as if its server were away."""
+    name = await ledger.pool.fetchval("SELECT current_database()")
+    elsewhere = await asyncpg.connect(servers.postgres_dsn)
+    try:
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await elsewhere.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1",
+            name,
+        )
+        yield
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    finally:
+        await elsewhere.close()

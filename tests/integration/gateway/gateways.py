@@ -107,7 +107,9 @@ async def running_gateway(
 ) -> AsyncIterator[RunningGateway]:
     """Run a gateway until the block is left, and then until it has drained."""
     gateway_settings = GatewaySettings.model_validate(
-        settings.model_dump(mode="json") | {"drain_seconds": 4.0} | own
+        settings.model_dump(mode="json")
+        | {"drain_seconds": 4.0, "gateway_commit_seconds": 4.0}
+        | own
     )
     async with open_service("gateway", gateway_settings) as service:
         listener = listen("127.0.0.1", port)

@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import aiohttp
-import asyncpg
 import pytest
 
 from contracts.settings import MeshSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
-from tests.integration.gateway.blocking import blocked_ledger, is_waiting
+from tests.integration.gateway.blocking import (
+    blocked_ledger,
+    closed_to_everyone,
+    is_waiting,
+)
 from tests.integration.gateway.gateways import (
     BATCHES,
     NOTIFICATIONS,
@@ -51,12 +52,14 @@ async def test_no_answer_comes_before_the_commit(
 
 
 async def test_a_commit_that_fails_is_never_a_202(
-    either_gateway: RunningGateway, ledger: Ledger, dsn: str
+    either_gateway: RunningGateway, ledger: Ledger, dsn: str, nats_server: Nats
 ) -> None:
+    """Nor does the spool take it: the bus is away too."""
     async with blocked_ledger(dsn) as blocked:
         posts = [asyncio.create_task(either_gateway.post()) for _ in range(5)]
         await blocked.somebody_waits()
         await until(lambda: either_gateway.metric(DEPTH) == 5)
+        await nats_server.server.crash()
         await blocked.break_connections()
         first = await posts[0]
         assert first.status == 503
@@ -278,8 +281,9 @@ async def test_a_well_gateway_says_so(gateway: RunningGateway, path: str) -> Non
 
 
 async def test_readiness_names_what_is_away(
-    gateway: RunningGateway, servers: Stack
+    gateway: RunningGateway, servers: Stack, nats_server: Nats
 ) -> None:
+    await nats_server.server.crash()
     async with closed_to_everyone(servers, gateway.service.ledger):
         response = await until(lambda: not_ready(gateway))
         assert response is not None
@@ -287,6 +291,16 @@ async def test_readiness_names_what_is_away(
         assert problem["type"] == "/probs/dependency-unavailable"
         assert "postgres" in problem["detail"]
         assert (await gateway.get("/healthz/live")).status == 200
+
+
+async def test_a_gateway_is_ready_without_the_ledger(
+    gateway: RunningGateway, servers: Stack
+) -> None:
+    """It accepts into the spool, so a load balancer must not turn away."""
+    async with closed_to_everyone(servers, gateway.service.ledger):
+        await until(lambda: gateway.metric("tocsin_ledger_away") == 1)
+
+        assert (await gateway.get("/healthz/ready")).status == 200
 
 
 async def test_a_gateway_is_ready_without_the_bus(
@@ -297,23 +311,6 @@ async def test_a_gateway_is_ready_without_the_bus(
     await until(lambda: not gateway.service.bus.nc.is_connected)
 
     assert (await gateway.get("/healthz/ready")).status == 200
-
-
-@asynccontextmanager
-async def closed_to_everyone(servers: Stack, ledger: Ledger) -> AsyncIterator[None]:
-    """Let nobody into the ledger, as if its server were away."""
-    name = await ledger.pool.fetchval("SELECT current_database()")
-    elsewhere = await asyncpg.connect(servers.postgres_dsn)
-    try:
-        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        await elsewhere.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1",
-            name,
-        )
-        yield
-        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    finally:
-        await elsewhere.close()
 
 
 async def not_ready(gateway: RunningGateway) -> aiohttp.ClientResponse | None:

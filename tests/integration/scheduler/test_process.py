@@ -116,6 +116,7 @@ async def test_a_scheduler_does_its_work_tells_the_mesh_and_drains(
         "due_notifications",
         "waiting_notifications",
         "outbox_groups",
+        "spooled_submissions",
     }
 
 

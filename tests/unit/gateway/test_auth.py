@@ -1,5 +1,6 @@
 import asyncio
 import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,10 +21,13 @@ class Keys:
         self.looked_up = 0
         self.open = asyncio.Event()
         self.open.set()
+        self.is_away = False
 
     async def find_key(self, secret_hash: bytes) -> KeyHolder | None:
         self.looked_up += 1
         await self.open.wait()
+        if self.is_away:
+            raise ConnectionRefusedError
         return self.held.get(secret_hash)
 
 
@@ -34,7 +38,7 @@ async def test_a_key_says_whose_it_is() -> None:
     keyring = Keyring(Keys(k=ACME), 60)
     principal = await keyring.authenticate(b"Bearer k")
 
-    assert (principal.tenant, principal.role, principal.who) == ACME
+    assert (principal.tenant, principal.role, principal.who) == ACME[:3]
     assert await keyring.authenticate(b"bearer  k") == principal
 
 
@@ -103,6 +107,49 @@ async def test_callers_with_one_key_share_one_question_and_survive_each_other() 
 
     assert [(result.tenant, result.role) for result in results] == [ACME[:2]] * 4
     assert keys.looked_up == 1
+
+
+async def test_without_the_ledger_a_key_that_was_good_is_good_for_a_while() -> None:
+    keys = Keys(k=ACME)
+    keyring = Keyring(keys, 0, grace_seconds=60)
+    principal = await keyring.authenticate(b"Bearer k")
+    with pytest.raises(Refusal):
+        await keyring.authenticate(b"Bearer other")
+    keys.is_away = True
+
+    assert await keyring.authenticate(b"Bearer k") == principal
+    for unknown in (b"Bearer other", b"Bearer never-seen"):
+        with pytest.raises(ConnectionError):
+            await keyring.authenticate(unknown)
+
+
+@pytest.mark.parametrize(
+    ("grace_seconds", "expires_in"), [(0.0, None), (60.0, timedelta(seconds=-1))]
+)
+async def test_no_grace_outlasts_its_time_or_the_key(
+    grace_seconds: float, expires_in: timedelta | None
+) -> None:
+    expires_at = None if expires_in is None else datetime.now(UTC) + expires_in
+    keys = Keys(k=ACME._replace(expires_at=expires_at))
+    keyring = Keyring(keys, 0, grace_seconds=grace_seconds)
+    await keyring.authenticate(b"Bearer k")
+    keys.is_away = True
+
+    with pytest.raises(ConnectionError):
+        await keyring.authenticate(b"Bearer k")
+
+
+async def test_guesses_push_no_good_key_out() -> None:
+    keys = Keys(k=ACME)
+    keyring = Keyring(keys, 60)
+    await keyring.authenticate(b"Bearer k")
+    for guess in range(10_001):
+        with pytest.raises(Refusal):
+            await keyring.authenticate(b"Bearer %d" % guess)
+    looked_up = keys.looked_up
+    await keyring.authenticate(b"Bearer k")
+
+    assert keys.looked_up == looked_up
 
 
 async def test_guessed_keys_do_not_fill_the_memory() -> None:

@@ -10,10 +10,17 @@ from prometheus_client import CollectorRegistry
 
 from contracts.channels import Channel, Priority
 from contracts.ids import new_id
-from gateway.errors import IntakeFull, KeyInFlight, LedgerAway, SubmissionFailed
+from gateway.errors import (
+    IntakeFull,
+    KeyInFlight,
+    LedgerAway,
+    Refusal,
+    SpoolFull,
+    SubmissionFailed,
+)
 from gateway.intake import Intake
 from gateway.metrics import Metrics
-from gateway.submissions import NewNotification, Reservation, Submission
+from gateway.submissions import KeyOwner, NewNotification, Reservation, Submission
 from tests.waiting import until
 
 
@@ -71,6 +78,8 @@ class Groups:
         confirmed: Sequence[UUID],
         now: datetime,
         submissions: Sequence[Submission],
+        *,
+        within_seconds: float,
     ) -> frozenset[UUID]:
         self.begun.put_nowait(submissions)
         await self.open.wait()
@@ -104,18 +113,52 @@ class Outbox:
         self.offered.append(notifications)
 
 
+class Spool:
+    """A spool in memory; it is away unless it is told what to answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[Sequence[Submission]] = []
+        self.answers: list[bool | Refusal] = []
+        self.may_know_keys = False
+        self.known: set[KeyOwner] = set()
+
+    async def keep(self, submissions: Sequence[Submission]) -> list[bool | Refusal]:
+        self.asked.append(submissions)
+        return [
+            self.answers.pop(0) if self.answers else LedgerAway() for _ in submissions
+        ]
+
+    async def knows(self, owners: Sequence[KeyOwner]) -> list[bool]:
+        return [owner in self.known for owner in owners]
+
+
+class Watch:
+    """Someone who believes what is said of the ledger."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+
+    def suspect(self) -> None:
+        self.is_away = True
+
+
 class Rig:
     def __init__(
         self, capacity: int, group_at_most: int, patience_seconds: float
     ) -> None:
         self.groups = Groups()
         self.outbox = Outbox()
+        self.spool = Spool()
+        self.watch = Watch()
         self.intake = Intake(
             self.groups,
             self.outbox,
+            self.spool,
+            self.watch,
             Metrics(CollectorRegistry()),
             capacity=capacity,
             group_at_most=group_at_most,
+            commit_seconds=2.0,
             patience_seconds=patience_seconds,
         )
 
@@ -181,6 +224,72 @@ async def test_a_ledger_that_is_away_fails_the_group_and_not_the_loop() -> None:
         assert len(rig.outbox.confirmed) == 1, "what was not removed is kept for later"
         assert await rig.intake.accept(submission()) is True
         assert len(rig.groups.confirmed[-1]) == 1
+
+
+async def test_a_group_that_is_not_committed_is_spooled_and_goes_nowhere_else() -> None:
+    async with running() as rig:
+        rig.groups.open.clear()
+        first = asyncio.create_task(rig.intake.accept(submission()))
+        await rig.groups.begun.get()
+        group = [submission(3), reserving("taken"), submission()]
+        accepting = [asyncio.create_task(rig.intake.accept(s)) for s in group]
+        await asyncio.sleep(0)
+        rig.groups.errors = [TimeoutError(), TimeoutError()]
+        rig.spool.answers = [True, True, False, SpoolFull()]
+        rig.groups.open.set()
+
+        assert await first is True
+        accepted = await asyncio.gather(*accepting, return_exceptions=True)
+        assert accepted[:2] == [True, False]
+        assert isinstance(accepted[2], SpoolFull)
+        assert rig.spool.asked[1] == group
+        assert rig.outbox.offered == []
+        assert rig.watch.is_away, "a commit that was not answered in time is a sign"
+
+
+async def test_a_ledger_that_is_known_to_be_away_is_not_asked() -> None:
+    async with running() as rig:
+        rig.watch.is_away = True
+        rig.spool.answers = [True]
+        assert await rig.intake.accept(submission()) is True
+        assert rig.groups.begun.empty()
+
+        rig.watch.is_away = False
+        assert await rig.intake.accept(submission()) is True
+        assert rig.groups.begun.qsize() == 1
+
+
+async def test_a_ledger_without_tables_is_not_away() -> None:
+    async with running() as rig:
+        rig.groups.errors = [asyncpg.UndefinedTableError()]
+        with pytest.raises(LedgerAway):
+            await rig.intake.accept(submission())
+
+        assert rig.spool.asked == []
+
+
+async def test_a_spooled_key_is_in_flight_until_it_is_kept() -> None:
+    async with running() as rig:
+        rig.watch.is_away = True
+        rig.spool.answers = [True, False]
+        assert await rig.intake.accept(reserving("k")) is True
+        assert await rig.intake.accept(reserving("k")) is False
+
+
+async def test_a_key_in_the_spool_has_its_answer_there_though_the_ledger_is_back() -> (
+    None
+):
+    async with running() as rig:
+        known, other = reserving("known"), reserving("other")
+        assert known.reservation is not None
+        rig.spool.may_know_keys = True
+        rig.spool.known = {known.reservation.owner}
+        outcomes = await asyncio.gather(
+            *(rig.intake.accept(s) for s in (known, other, submission()))
+        )
+
+        assert outcomes == [False, True, True]
+        assert known not in [s for group in rig.groups.committed for s in group]
 
 
 async def test_a_ledger_that_hangs_is_waited_for_briefly_and_asked_no_more() -> None:
@@ -252,7 +361,7 @@ async def test_a_key_is_in_flight_until_its_group_is_committed() -> None:
 
 async def test_a_key_whose_commit_failed_is_not_in_flight_any_more() -> None:
     async with running() as rig:
-        rig.groups.errors = [TimeoutError()]
+        rig.groups.errors = [ConnectionResetError()]
         with pytest.raises(LedgerAway):
             await rig.intake.accept(reserving("k"))
         assert await rig.intake.accept(reserving("k")) is True
