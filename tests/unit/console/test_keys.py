@@ -13,8 +13,9 @@ from console.screens.help import PARTS
 from console.screens.lane import LaneScreen
 from console.screens.lanes import LanesScreen
 from console.screens.services import ServicesScreen
+from console.screens.trace import TraceScreen
 
-SCREENS = (LanesScreen, FeedScreen, ServicesScreen, LaneScreen)
+SCREENS = (LanesScreen, TraceScreen, FeedScreen, ServicesScreen, LaneScreen)
 SCOPES = {scope for key in KEYS for scope in key.scopes}
 
 

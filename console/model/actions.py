@@ -1,0 +1,181 @@
+"""What operators did, and what became of it. Success is what the mesh says, not an answer."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from console.model.views import ActionState, ActionView
+from contracts.messages import OperatorActed
+from contracts.oversight import AuditEntry, Effect
+
+CAPACITY = 500
+
+
+@dataclass
+class _Entry:
+    serial: int
+    at: float
+    who: str
+    action: str
+    target: str
+    reason: str
+    state: ActionState
+    id: UUID | None = None  #: of the entry in the audit
+    subject: str = ""  #: what the audit names as its target
+    operation: UUID | None = None
+    words: str = ""
+
+
+class ActionLog:
+    """What was done here and elsewhere, oldest first. One's own are pending until told of."""
+
+    def __init__(self) -> None:
+        self._entries: deque[_Entry] = deque(maxlen=CAPACITY)
+        self._serial = 0
+
+    def begin(self, now: float, action: str, target: str, who: str, reason: str) -> int:
+        """Write down what is being asked for; returns how to speak of it from now on."""
+        entry = self._add(now, action, target, who, reason, ActionState.PENDING)
+        return entry.serial
+
+    def accepted(self, serial: int, entry: AuditEntry) -> None:
+        """Note which entry of the audit it is; one that is known not to work has failed."""
+        ours = self._of(serial)
+        if ours is None:
+            return
+        ours.id, ours.action, ours.subject = entry.id, entry.action, entry.target
+        if entry.effect is Effect.FAILED:
+            ours.state, ours.words = ActionState.FAILED, "it did not take effect"
+
+    def awaits(self, serial: int, subject: str, operation: UUID | None = None) -> None:
+        """Note what the audit will name as its target, and the operation that does it."""
+        ours = self._of(serial)
+        if ours is not None:
+            ours.subject, ours.operation = subject, operation
+
+    def refused(self, serial: int, words: str) -> None:
+        """Note that the answer was no."""
+        self._end(serial, ActionState.FAILED, words)
+
+    def lost(self, serial: int, words: str) -> None:
+        """Note that no answer came: nobody knows whether it took effect."""
+        self._end(serial, ActionState.UNKNOWN, words)
+
+    def progress(self, serial: int, words: str, *, over: bool, done: bool) -> None:
+        """Note how far an operation has come, and how it ended."""
+        ours = self._of(serial)
+        if ours is None:
+            return
+        ours.words = words
+        if over:
+            ours.state = ActionState.DONE if done else ActionState.STOPPED
+
+    def heard(self, acted: OperatorActed) -> None:
+        """Take what the mesh says was done, here or elsewhere.
+
+        An operation is only begun by it, and goes on by itself.
+        """
+        ours = self._matching(acted.id, acted.action, acted.target)
+        if ours is None:
+            ours = self._add(
+                acted.at.timestamp(),
+                acted.action,
+                acted.target,
+                acted.who,
+                acted.reason,
+                ActionState.DONE,
+            )
+        elif ours.operation is None:
+            ours.state, ours.words = ActionState.DONE, ""
+        ours.id, ours.subject, ours.who = acted.id, acted.target, acted.who
+
+    def remember(self, entries: Iterable[AuditEntry]) -> None:
+        """Take entries of the audit: what was done before, and what the bus did not tell."""
+        for entry in entries:
+            ours = self._matching(entry.id, entry.action, entry.target)
+            if ours is None:
+                ours = self._add(
+                    entry.at.timestamp(),
+                    entry.action,
+                    entry.target,
+                    entry.who,
+                    entry.reason,
+                    _STATES[entry.effect],
+                )
+                ours.id, ours.subject = entry.id, entry.target
+            elif ours.operation is None and ours.state in _OPEN:
+                ours.id = entry.id
+                ours.state = _STATES[entry.effect]
+        self._entries = deque(
+            sorted(self._entries, key=lambda entry: entry.at), maxlen=CAPACITY
+        )
+
+    def pending(self) -> list[int]:
+        """Return those that nobody has confirmed yet."""
+        return [entry.serial for entry in self._entries if entry.state in _OPEN]
+
+    def operations(self) -> dict[int, UUID]:
+        """Return the operations of ours that go on."""
+        return {
+            entry.serial: entry.operation
+            for entry in self._entries
+            if entry.operation is not None and entry.state is ActionState.PENDING
+        }
+
+    def views(self) -> tuple[ActionView, ...]:
+        """Draw all, oldest first."""
+        return tuple(
+            ActionView(
+                serial=entry.serial,
+                at=entry.at,
+                who=entry.who,
+                action=entry.action,
+                target=entry.target,
+                reason=entry.reason,
+                state=entry.state,
+                words=entry.words,
+                id=entry.operation or entry.id,
+            )
+            for entry in self._entries
+        )
+
+    def _add(
+        self,
+        at: float,
+        action: str,
+        target: str,
+        who: str,
+        reason: str,
+        state: ActionState,
+    ) -> _Entry:
+        self._serial += 1
+        entry = _Entry(self._serial, at, who, action, target, reason, state)
+        self._entries.append(entry)
+        return entry
+
+    def _of(self, serial: int) -> _Entry | None:
+        return next((e for e in self._entries if e.serial == serial), None)
+
+    def _matching(self, id_: UUID, action: str, target: str) -> _Entry | None:
+        for entry in self._entries:
+            if entry.id == id_:
+                return entry
+        for entry in self._entries:
+            unnamed = entry.id is None and entry.state in _OPEN
+            if unnamed and (entry.action, entry.subject) == (action, target):
+                return entry
+        return None
+
+    def _end(self, serial: int, state: ActionState, words: str) -> None:
+        ours = self._of(serial)
+        if ours is not None:
+            ours.state, ours.words = state, words
+
+
+_OPEN = frozenset({ActionState.PENDING, ActionState.UNKNOWN})
+_STATES = {
+    Effect.PENDING: ActionState.PENDING,
+    Effect.DONE: ActionState.DONE,
+    Effect.FAILED: ActionState.FAILED,
+}
