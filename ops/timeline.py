@@ -61,7 +61,7 @@ def text(notification: Notification, trace: Trace, now: datetime) -> Iterator[st
 
     The bar beside a line is the wait before it, as a part of all the time so far.
     """
-    yield heading(notification, now)
+    yield _heading(notification, now)
     day = None
     for line in lines(trace):
         if line.at.date() != day:
@@ -101,16 +101,21 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} m"
 
 
-def heading(notification: Notification | Found, now: datetime) -> str:
-    """Write which notification it is, and how it stands."""
+def _heading(notification: Notification, now: datetime) -> str:
+    lane = f"{notification.channel}/{notification.priority}"
+    stands = f"{standing(notification, now)}{_receipt(notification)}"
+    return f"{notification.id}  {lane}  {stands}"
+
+
+def standing(notification: Notification | Found, now: datetime) -> str:
+    """Say how a notification stands, how long it took or takes, and after how many tries."""
     final = notification.status in FINAL
     end = notification.updated_at if final else now
     took = duration((end - notification.created_at).total_seconds())
     tries = notification.attempts
     return (
-        f"{notification.id}  {notification.channel}/{notification.priority}"
-        f"  {notification.status.upper()} {'in' if final else 'for'} {took},"
-        f" {tries} attempt{'' if tries == 1 else 's'}{_receipt(notification)}"
+        f"{notification.status.upper()} {'in' if final else 'for'} {took},"
+        f" {tries} attempt{'' if tries == 1 else 's'}"
     )
 
 

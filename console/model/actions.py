@@ -37,6 +37,7 @@ class ActionLog:
     def begin(self, now: float, action: str, target: str, who: str, reason: str) -> int:
         """Write down what is being asked for; returns how to speak of it from now on."""
         entry = self._add(now, action, target, who, reason, ActionState.PENDING)
+        entry.subject = target
         return entry.serial
 
     def accepted(self, serial: int, entry: AuditEntry) -> None:
@@ -51,8 +52,17 @@ class ActionLog:
     def awaits(self, serial: int, subject: str, operation: UUID | None = None) -> None:
         """Note what the audit will name as its target, and the operation that does it."""
         ours = self._of(serial)
-        if ours is not None:
-            ours.subject, ours.operation = subject, operation
+        if ours is None:
+            return
+        ours.subject, ours.operation = subject, operation
+        for other in list(self._entries):
+            told = (other.action, other.subject) == (ours.action, subject)
+            if told and other is not ours and ours.id is None:
+                # the bus was quicker than the answer
+                ours.id, ours.who = other.id, other.who
+                self._entries.remove(other)
+                if operation is None:
+                    ours.state = other.state
 
     def refused(self, serial: int, words: str) -> None:
         """Note that the answer was no."""
@@ -76,7 +86,7 @@ class ActionLog:
 
         An operation is only begun by it, and goes on by itself.
         """
-        ours = self._matching(acted.id, acted.action, acted.target)
+        ours = self._matching(acted)
         if ours is None:
             ours = self._add(
                 acted.at.timestamp(),
@@ -93,7 +103,7 @@ class ActionLog:
     def remember(self, entries: Iterable[AuditEntry]) -> None:
         """Take entries of the audit: what was done before, and what the bus did not tell."""
         for entry in entries:
-            ours = self._matching(entry.id, entry.action, entry.target)
+            ours = self._matching(entry)
             if ours is None:
                 ours = self._add(
                     entry.at.timestamp(),
@@ -157,13 +167,15 @@ class ActionLog:
     def _of(self, serial: int) -> _Entry | None:
         return next((e for e in self._entries if e.serial == serial), None)
 
-    def _matching(self, id_: UUID, action: str, target: str) -> _Entry | None:
+    def _matching(self, told: OperatorActed | AuditEntry) -> _Entry | None:
+        """Find what is told of, by its id or as ours that has none yet."""
         for entry in self._entries:
-            if entry.id == id_:
+            if entry.id == told.id:
                 return entry
         for entry in self._entries:
             unnamed = entry.id is None and entry.state in _OPEN
-            if unnamed and (entry.action, entry.subject) == (action, target):
+            same = (entry.action, entry.subject) == (told.action, told.target)
+            if unnamed and same and entry.who in told.who:
                 return entry
         return None
 

@@ -7,7 +7,7 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -48,7 +48,7 @@ class ConfirmScreen(ModalScreen[Decision | None]):
     def compose(self) -> ComposeResult:
         """Say what would happen, then ask."""
         change = self._change
-        with VerticalScroll(id="confirm") as box:
+        with Vertical(id="confirm") as box:
             box.border_title = change.title
             yield Static(change.effect, id="confirm-effect", markup=False)
             if change.filter_text:

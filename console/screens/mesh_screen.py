@@ -46,7 +46,7 @@ class MeshScreen(Screen[None]):
     picture: Picture | None = None
     """What it was last painted from."""
 
-    _reasons: tuple[str, ...] = ()
+    _greyed: tuple[bool, ...] | None = None
 
     class Proposed(Message):
         """The operator wants to change something."""
@@ -82,6 +82,8 @@ class MeshScreen(Screen[None]):
 
     def paint(self, picture: Picture) -> None:
         """Draw everything. Old news is dimmed, never cleared."""
+        if self._greyed is None:
+            self._greyed = self._greyed_now()  # as the footer was made, knowing nothing
         self.picture = picture
         self.set_class(picture.link.stale, "-stale")
         self.set_class(picture.glyphs.bars.isascii(), "-ascii")
@@ -111,10 +113,14 @@ class MeshScreen(Screen[None]):
 
     def bring_keys(self) -> None:
         """Bring the footer to what can be done now."""
-        reasons = tuple(map(self.reason_against, keys.in_scope(self.scope)))
-        if reasons != self._reasons:
-            self._reasons = reasons
+        greyed = self._greyed_now()
+        if greyed != self._greyed:
+            self._greyed = greyed
             self.refresh_bindings()
+
+    def _greyed_now(self) -> tuple[bool, ...]:
+        keys_here = keys.in_scope(self.scope)
+        return tuple(bool(self.reason_against(key)) for key in keys_here)
 
     def look_again(self) -> None:
         """Ask again for what the screen looked up; most look nothing up."""

@@ -25,6 +25,7 @@ from console.picture import Picture
 from console.screens.cancelling import against_cancelling, cancelling
 from console.screens.mesh_screen import Export, MeshScreen
 from console.screens.trace_columns import (
+    STATUS_INKS,
     Step,
     found_columns,
     ink_of,
@@ -50,6 +51,7 @@ class TraceScreen(MeshScreen):
         self._trace: Trace | None = None
         self._heard = 0
         self._words = ""
+        self._chosen_from: tuple[Sought, str] | None = None
         self._trouble = ""
         self._was_away = ""
         self._visited: list[UUID] = []
@@ -96,7 +98,7 @@ class TraceScreen(MeshScreen):
     def on_data_table_row_selected(self) -> None:
         """Show the one that was chosen."""
         if self._shown is None and (one := self._choice.cursor_value) is not None:
-            self._begin(Sought(id=one.id), new=True)
+            self._begin(Sought(id=one.id), new=True, chosen=True)
 
     def on_data_table_row_highlighted(self) -> None:
         """Tell more of the step under the cursor."""
@@ -105,8 +107,9 @@ class TraceScreen(MeshScreen):
 
     def action_back(self) -> None:
         """Go one step back: to what was found, then to where one came from."""
-        if self._shown is not None and len(self._found) > 1:
+        if self._shown is not None and self._chosen_from is not None:
             self._shown = self._trace = None
+            self._sought, self._words = self._chosen_from
             self.redraw()
             self._choice.focus()
         else:
@@ -204,7 +207,7 @@ class TraceScreen(MeshScreen):
             self._input.value = str(self._visited[place])
             self._begin(Sought(id=self._visited[place]), new=False)
 
-    def _begin(self, sought: Sought | None, *, new: bool) -> None:
+    def _begin(self, sought: Sought | None, *, new: bool, chosen: bool = False) -> None:
         if sought is None or self.picture is None:
             return
         self._sought = sought
@@ -212,8 +215,8 @@ class TraceScreen(MeshScreen):
         self._words = f"looking for {lookups.in_words(sought)}"
         if sought.id is None or sought.id != self._subject:
             self._shown = self._trace = None
-        if sought.id is None:
-            self._found = []
+        if not chosen:
+            self._found, self._chosen_from = [], None
         self._look(sought, new=new)
         self.redraw()
 
@@ -240,6 +243,7 @@ class TraceScreen(MeshScreen):
         self._trouble = ""
         self._found = found.items
         self._words = _found_words(sought, found)
+        self._chosen_from = (sought, self._words) if found.items else None
         self.redraw()
         if found.items:
             self._choice.focus()
@@ -255,7 +259,9 @@ class TraceScreen(MeshScreen):
             self._heard = self._sequence(self.picture)
         self.redraw()
         self.bring_keys()
-        self._table.focus()
+        if new:
+            self._table.move_cursor(row=len(trace.entries) - 1)
+            self._table.focus()
 
     def _failed(self, sought: Sought, why: str) -> None:
         """Say why it is not known, and show what the feed told."""
@@ -293,7 +299,10 @@ class TraceScreen(MeshScreen):
         )
         if one is not None:
             now = datetime.fromtimestamp(picture.now, UTC)
-            text.append(f" {timeline.heading(one, now)}\n", inks["strong"])
+            text.append(f" {one.id}  ", inks["strong"])
+            ink = STATUS_INKS.get(one.status, "plain")
+            text.append(f"{timeline.standing(one, now)}\n", inks[ink])
+            text.append(f" {one.channel}/{one.priority} ", inks[one.channel])
             for name, value in _facts(one):
                 text.append(f" {name} ", inks["quiet"]).append(f"{value} ")
         elif self._trace is not None:

@@ -19,7 +19,7 @@ _PADDING = 2
 #: From this part of the whole on it is worth saying what a wait was for.
 _NOTABLE_SHARE = 0.025
 
-_INKS = {
+STATUS_INKS = {
     Status.DELIVERED: "good",
     Status.FAILED: "bad",
     Status.RETRYING: "warn",
@@ -73,7 +73,9 @@ def found_columns(width: int) -> list[Column[Found]]:
         _column("id", 36, lambda one: Cell(str(one.id), "strong")),
         _column("lane", 12, lambda one: Cell(f"{one.channel}/{one.priority}")),
         _column(
-            "status", 10, lambda one: Cell(one.status, _INKS.get(one.status, "plain"))
+            "status",
+            10,
+            lambda one: Cell(one.status, STATUS_INKS.get(one.status, "plain")),
         ),
         _column("created", 12, lambda one: Cell(time_of(one.created_at), "quiet")),
         _column("to", 30, lambda one: Cell(one.recipient)),
@@ -88,7 +90,7 @@ def time_of(moment: datetime) -> str:
 
 def ink_of(step: Step) -> str:
     """Return the ink of what happened."""
-    return _INKS.get(step.line.event, "plain")
+    return STATUS_INKS.get(step.line.event, "plain")
 
 
 def _bar(glyphs: Glyphs) -> Column[Step]:

@@ -4,6 +4,7 @@ import pytest
 from textual.widgets import Button, Input
 
 from console.acting import Rights
+from console.changes import Change, Choices, Preview
 from console.events import ControlHeard, OperatorReported
 from console.keys import KEYS, Level
 from console.operator import LaneTarget, LimitTarget
@@ -15,8 +16,11 @@ from console.screens.lanes import LanesScreen
 from contracts.channels import Channel, Priority
 from contracts.controls import Pause, RateLimit
 from contracts.lifecycle import Status
+from contracts.operations import LetterFilter, OperationKind
+from contracts.outcomes import FailureClass
+from contracts.oversight import Action
 from tests.integration.console.conftest import LARGE, SMALL, Desk, Open
-from tests.unit.console.people import notification, queued_trace
+from tests.unit.console.people import letter, notification, queued_trace
 from tests.unit.console.world import CONNECTED, LOST, NOON, changed, moment
 from tests.waiting import until
 
@@ -263,6 +267,17 @@ class TestMany:
         [entry] = (await operator.audit()).items
         assert (entry.target, entry.reason) == ("sms", "they asked")
 
+    async def test_the_keyboard_alone_is_enough(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        async with console(operator=operator, rights=ARMED) as desk:
+            await self.paused_channel(desk)
+            await desk.press("down", "n", "o", "space", "y", "enter", *"sms", "enter")
+            await settle(desk)
+
+        [entry] = (await operator.audit()).items
+        assert (entry.target, entry.reason) == ("sms", "no y")
+
     async def test_leaving_the_wider_question_leaves_all(
         self, console: Open, operator: ScriptedOperator
     ):
@@ -404,6 +419,97 @@ class TestLog:
 
 async def _nothing() -> None:
     return
+
+
+class TestDestroy:
+    """Nothing in reach of these screens destroys: the dialog is asked directly."""
+
+    def change(self, operator: ScriptedOperator, exports: list[str]) -> Change:
+        which = LetterFilter(class_=FailureClass.PERMANENT)
+
+        async def preview() -> Preview:
+            told = await operator.forecast(OperationKind.DISCARD, which)
+            return Preview(
+                effect=f"{told.count} are discarded for good.",
+                typed=f"discard {told.count}",
+                samples=tuple(str(letter.id) for letter in told.samples),
+            )
+
+        async def export() -> str:
+            exports.append("letters.json")
+            return "letters.json"
+
+        return Change(
+            action=Action.LETTERS_DISCARDED,
+            title="Discard sms / permanent",
+            target="sms / permanent",
+            level=Level.DESTROY,
+            effect="Asked of the gateway.",
+            filter_text="class:permanent",
+            act=lambda choices: operator.discard(which, reason=choices.reason),
+            preview=preview,
+            export=export,
+        )
+
+    async def test_it_offers_an_export_and_wants_the_words_typed(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        operator.bury(*(letter() for _ in range(4)))
+        exports: list[str] = []
+        async with console(operator=operator, rights=ARMED, size=SMALL) as desk:
+            desk.screen.propose(self.change(operator, exports))
+            await desk.pilot.pause()
+            await settle(desk)
+            for words in ("4 are discarded", "class:permanent", "type discard 4"):
+                assert words in desk.text()
+            await desk.press("e")
+            await settle(desk)
+            assert exports == ["letters.json"]
+            assert "exported to letters.json" in desk.text()
+
+            yes = dialog(desk).query_one("#yes", Button)
+            for typed in ("4", "discard", "discard 5", "discard 4 "):
+                await fill(desk, reason="a test", typed=typed)
+                assert yes.disabled == (typed.strip() != "discard 4"), typed
+            await desk.pilot.click("#yes")
+            await settle(desk)
+
+            [operation] = await operator.operations()
+            assert (operation.kind, operation.total) == ("discard", 4)
+            await desk.press("a")
+            await settle(desk)
+            assert "pending" in desk.text()
+            assert str(operation.id) in " ".join(desk.text().split())
+
+    async def test_its_operation_is_followed_to_its_end(
+        self, console: Open, operator: ScriptedOperator, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("console.acting.FOLLOW_SECONDS", 0.05)
+        operator.bury(letter(), letter())
+        async with console(operator=operator, rights=ARMED) as desk:
+            change = self.change(operator, [])
+            await desk.app.acting.perform(change, Choices(reason="a test"))
+            [operation] = await operator.operations()
+            operator.finish(operation.id, refused=1)
+            actions = desk.app.model.actions
+            await until(lambda: not actions.pending())
+
+            [view] = actions.views()
+            assert (view.state, view.words) == ("done", "1 of 2, 1 refused")
+
+    async def test_a_preview_that_fails_lets_nothing_be_done(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        async with console(operator=operator, rights=ARMED) as desk:
+            change = self.change(operator, [])
+            desk.screen.propose(change)
+            operator.away = True
+            await desk.pilot.pause()
+            await settle(desk)
+            assert "what would happen is not known" in desk.text()
+
+            await fill(desk, reason="a test", typed="")
+            assert dialog(desk).query_one("#yes", Button).disabled
 
 
 class TestLayout:
