@@ -9,7 +9,7 @@ from typing import assert_never
 from console.changes import Change, Choices, Outcome
 from console.keys import Level
 from console.model.actions import ActionLog
-from console.model.views import LinkView
+from console.model.views import ActionState, LinkView
 from console.operator import (
     AuditEntry,
     GatewayError,
@@ -20,6 +20,7 @@ from console.operator import (
 )
 from console.place import Place
 from contracts.operations import OperationState
+from contracts.oversight import Action
 
 REACH_SECONDS = 2.0
 FOLLOW_SECONDS = 1.0
@@ -111,7 +112,7 @@ class Acting:
         except GatewayError as error:
             self._log.lost(serial, str(error))
             return f"no answer, look whether it was done: {error}"
-        self._note(serial, outcome)
+        self._note(serial, change, outcome)
         return f"asked for: {change.title}"
 
     async def remember(self) -> None:
@@ -119,13 +120,15 @@ class Acting:
         if self.operator is not None:
             self._log.remember((await self.operator.audit()).items)
 
-    def _note(self, serial: int, outcome: Outcome) -> None:
+    def _note(self, serial: int, change: Change, outcome: Outcome) -> None:
         match outcome:
             case AuditEntry():
                 self._log.accepted(serial, outcome)
             case Operation():
-                self._log.awaits(serial, str(outcome.id), outcome.id)
-                self._told(serial, outcome)
+                stops = change.action is Action.OPERATION_STOPPED
+                begun = None if stops else outcome.id
+                self._log.awaits(serial, str(outcome.id), begun)
+                self._told(outcome)
             case Notification():
                 self._log.awaits(serial, str(outcome.id))
             case _:
@@ -134,8 +137,12 @@ class Acting:
     async def _follow(self, operator: Operator) -> None:
         """Ask for operations that go on, and for what the bus has not told."""
         with contextlib.suppress(GatewayError):  # asked again with the next round
-            for serial, id_ in self._log.operations().items():
-                self._told(serial, await operator.operation(id_))
+            if going := self._log.operations():
+                for operation in await operator.operations():
+                    self._told(operation)
+                    going.discard(operation.id)
+                for unknown in going:
+                    self._log.forget(unknown)
             now = self._clock()
             untold = [
                 serial
@@ -145,14 +152,15 @@ class Acting:
             if untold:
                 await self.remember()
 
-    def _told(self, serial: int, operation: Operation) -> None:
-        state = operation.state
+    def _told(self, operation: Operation) -> None:
         words = f"{operation.done:,} of {operation.total:,}"
         if operation.refused:
             words += f", {operation.refused:,} refused"
-        self._log.progress(
-            serial,
-            words,
-            over=state is not OperationState.RUNNING,
-            done=state is OperationState.FINISHED,
-        )
+        self._log.progress(operation.id, words, _STATES[operation.state])
+
+
+_STATES = {
+    OperationState.RUNNING: ActionState.PENDING,
+    OperationState.FINISHED: ActionState.DONE,
+    OperationState.STOPPED: ActionState.STOPPED,
+}

@@ -145,9 +145,7 @@ class ConsoleApp(App[None]):
             screen = self.screen
         except ScreenStackError:  # between two screens there is none
             return
-        if not isinstance(screen, MeshScreen | ActionsScreen):
-            return
-        if not screen.is_mounted:
+        if not isinstance(screen, MeshScreen) or not screen.is_mounted:
             return
         now = self._clock()
         self._painted_second = int(now)
@@ -202,8 +200,11 @@ class ConsoleApp(App[None]):
         self.action_go(self._sought_from)
 
     def action_actions(self) -> None:
-        """Show what operators did."""
-        self.push_screen(ActionsScreen(self.acting))
+        """Show what operators did, or go back from it."""
+        if isinstance(self.screen, ActionsScreen):
+            self.pop_screen()
+        elif isinstance(self.screen, MeshScreen):
+            self.push_screen(ActionsScreen())
         self.call_after_refresh(self.paint_now)
 
     def on_mesh_screen_proposed(self, event: MeshScreen.Proposed) -> None:

@@ -127,7 +127,7 @@ KEYS: tuple[Key, ...] = (
         label="Back",
         tooltip="Go back to where one came from",
         shown="esc",
-        scopes=frozenset({"lane", "trace"}),
+        scopes=frozenset({"lane", "trace", "actions"}),
     ),
     Key(
         id="filter",
@@ -187,7 +187,7 @@ KEYS: tuple[Key, ...] = (
         action="copy",
         label="Copy",
         tooltip="Copy the id under the cursor",
-        scopes=_LISTS | {"trace"},
+        scopes=_LISTS | {"trace", "actions"},
         in_footer=False,
     ),
     Key(
@@ -196,7 +196,7 @@ KEYS: tuple[Key, ...] = (
         action="copy_row",
         label="Copy row",
         tooltip="Copy the row under the cursor as JSON",
-        scopes=_LISTS | {"lane"},
+        scopes=_LISTS | {"lane", "actions"},
         in_footer=False,
     ),
     Key(
@@ -261,6 +261,15 @@ KEYS: tuple[Key, ...] = (
         label="Cancel",
         tooltip="Call the notification back before it is sent",
         scopes=frozenset({"feed", "trace"}),
+        level=Level.ONE,
+    ),
+    Key(
+        id="stop",
+        key="S",
+        action="stop",
+        label="Stop",
+        tooltip="Stop the operation; what it has done stays done",
+        scopes=frozenset({"actions"}),
         level=Level.ONE,
     ),
     Key(

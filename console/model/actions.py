@@ -7,7 +7,7 @@ from uuid import UUID
 
 from console.model.views import ActionState, ActionView
 from contracts.messages import OperatorActed
-from contracts.oversight import AuditEntry, Effect
+from contracts.oversight import Action, AuditEntry, Effect
 
 CAPACITY = 500
 
@@ -24,6 +24,7 @@ class _Entry:
     id: UUID | None = None  #: of the entry in the audit
     subject: str = ""  #: what the audit names as its target
     operation: UUID | None = None
+    over: bool = False  #: of the operation
     words: str = ""
 
 
@@ -72,14 +73,20 @@ class ActionLog:
         """Note that no answer came: nobody knows whether it took effect."""
         self._end(serial, ActionState.UNKNOWN, words)
 
-    def progress(self, serial: int, words: str, *, over: bool, done: bool) -> None:
-        """Note how far an operation has come, and how it ended."""
-        ours = self._of(serial)
-        if ours is None:
-            return
-        ours.words = words
-        if over:
-            ours.state = ActionState.DONE if done else ActionState.STOPPED
+    def progress(
+        self, operation: UUID, words: str, state: ActionState = ActionState.PENDING
+    ) -> None:
+        """Note how far an operation has come, or how it ended."""
+        for entry in self._entries:
+            if entry.operation == operation and not entry.over:
+                entry.words, entry.state = words, state
+                entry.over = state is not ActionState.PENDING
+
+    def forget(self, operation: UUID) -> None:
+        """Note that nobody knows an operation any more: it was over long ago."""
+        for entry in self._entries:
+            if entry.operation == operation and not entry.over:
+                entry.over, entry.words, entry.state = True, "", ActionState.DONE
 
     def heard(self, acted: OperatorActed) -> None:
         """Take what the mesh says was done, here or elsewhere.
@@ -96,6 +103,7 @@ class ActionLog:
                 acted.reason,
                 ActionState.DONE,
             )
+            self._note_operation(ours, acted.target)
         elif ours.operation is None:
             ours.state, ours.words = ActionState.DONE, ""
         ours.id, ours.subject, ours.who = acted.id, acted.target, acted.who
@@ -114,8 +122,10 @@ class ActionLog:
                     _STATES[entry.effect],
                 )
                 ours.id, ours.subject = entry.id, entry.target
-            elif ours.operation is None and ours.state in _OPEN:
-                ours.id = entry.id
+                self._note_operation(ours, entry.target)
+                continue
+            ours.id = entry.id
+            if ours.operation is None and ours.state in _OPEN:
                 ours.state = _STATES[entry.effect]
         self._entries = deque(
             sorted(self._entries, key=lambda entry: entry.at), maxlen=CAPACITY
@@ -125,12 +135,12 @@ class ActionLog:
         """Return those that nobody has confirmed yet."""
         return [entry.serial for entry in self._entries if entry.state in _OPEN]
 
-    def operations(self) -> dict[int, UUID]:
-        """Return the operations of ours that go on."""
+    def operations(self) -> set[UUID]:
+        """Return the operations that go on, as far as one knows."""
         return {
-            entry.serial: entry.operation
+            entry.operation
             for entry in self._entries
-            if entry.operation is not None and entry.state is ActionState.PENDING
+            if entry.operation is not None and not entry.over
         }
 
     def views(self) -> tuple[ActionView, ...]:
@@ -145,7 +155,9 @@ class ActionLog:
                 reason=entry.reason,
                 state=entry.state,
                 words=entry.words,
-                id=entry.operation or entry.id,
+                id=entry.id,
+                operation=entry.operation,
+                running=entry.operation is not None and not entry.over,
             )
             for entry in self._entries
         )
@@ -164,6 +176,11 @@ class ActionLog:
         self._entries.append(entry)
         return entry
 
+    def _note_operation(self, entry: _Entry, target: str) -> None:
+        """Of an operation the mesh only tells that it was begun."""
+        if entry.action in _BEGINS:
+            entry.operation, entry.words = UUID(target), "begun"
+
     def _of(self, serial: int) -> _Entry | None:
         return next((e for e in self._entries if e.serial == serial), None)
 
@@ -173,7 +190,8 @@ class ActionLog:
             if entry.id == told.id:
                 return entry
         for entry in self._entries:
-            unnamed = entry.id is None and entry.state in _OPEN
+            goes_on = entry.state in _OPEN or entry.operation is not None
+            unnamed = entry.id is None and goes_on
             same = (entry.action, entry.subject) == (told.action, told.target)
             if unnamed and same and entry.who in told.who:
                 return entry
@@ -185,6 +203,7 @@ class ActionLog:
             ours.state, ours.words = state, words
 
 
+_BEGINS = frozenset({Action.LETTERS_REPLAYED, Action.LETTERS_DISCARDED})
 _OPEN = frozenset({ActionState.PENDING, ActionState.UNKNOWN})
 _STATES = {
     Effect.PENDING: ActionState.PENDING,

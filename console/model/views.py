@@ -207,7 +207,11 @@ class ActionView(View, frozen=True):
     state: ActionState
     words: str
     id: UUID | None
-    """Of its operation, or else of its entry in the audit."""
+    """Of its entry in the audit."""
+    operation: UUID | None
+    """What it began, which goes on by itself."""
+    running: bool
+    """Whether its operation goes on, as far as one knows."""
 
 
 class LinkView(View, frozen=True):

@@ -63,4 +63,5 @@ PARTS = {
     "services": ("table",),
     "feed": ("feed_view",),
     "trace": ("table",),
+    "actions": ("table",),
 }

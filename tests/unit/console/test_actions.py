@@ -81,19 +81,20 @@ def test_an_operation_is_done_when_it_is_over_not_when_it_is_begun(log: ActionLo
     log.awaits(serial, str(operation), operation)
     log.heard(acted(id=new_id(), action="letters.replayed", target=str(operation)))
     assert states(log) == [ActionState.PENDING]
-    assert log.operations() == {serial: operation}
+    assert log.operations() == {operation}
 
-    log.progress(serial, "97 of 97", over=True, done=True)
+    log.progress(operation, "97 of 97", ActionState.DONE)
     assert states(log) == [ActionState.DONE]
-    assert log.operations() == {}
+    assert log.operations() == set()
     [view] = log.views()
-    assert (view.id, view.words) == (operation, "97 of 97")
+    assert (view.operation, view.words, view.running) == (operation, "97 of 97", False)
 
 
 def test_a_stopped_operation_is_not_done(log: ActionLog):
     serial = log.begin(NOON, "letters.replayed", "sms/permanent", "ann", "why")
-    log.awaits(serial, "x", new_id())
-    log.progress(serial, "12 of 97", over=True, done=False)
+    operation = new_id()
+    log.awaits(serial, str(operation), operation)
+    log.progress(operation, "12 of 97", ActionState.STOPPED)
 
     assert states(log) == [ActionState.STOPPED]
 
@@ -124,3 +125,28 @@ def test_a_cancel_told_of_before_its_answer_is_done(log: ActionLog):
     log.awaits(serial, id_)
 
     assert states(log) == [ActionState.DONE]
+
+
+def test_the_operation_of_another_is_begun_and_goes_on_until_it_is_known_to_be_over(
+    log: ActionLog,
+):
+    operation = new_id()
+    log.heard(acted(action="letters.replayed", target=str(operation), who="bob"))
+    [view] = log.views()
+    assert (view.words, view.running) == ("begun", True)
+
+    log.progress(operation, "12 of 97")
+    assert states(log) == [ActionState.PENDING]
+    log.forget(operation)
+    [view] = log.views()
+    assert (view.state, view.running) == (ActionState.DONE, False)
+
+
+def test_an_operation_that_ended_before_it_was_told_of_has_one_entry(log: ActionLog):
+    serial = log.begin(NOON, "letters.replayed", "sms/permanent", "ann", "why")
+    operation = new_id()
+    log.awaits(serial, str(operation), operation)
+    log.progress(operation, "12 of 97", ActionState.STOPPED)
+    log.heard(acted(action="letters.replayed", target=str(operation)))
+
+    assert states(log) == [ActionState.STOPPED]
