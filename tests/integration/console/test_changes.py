@@ -1,7 +1,8 @@
 """Changing the system from the console: what is asked, what is refused, what is on record."""
 
 import pytest
-from textual.widgets import Button, Input
+from textual.widget import Widget
+from textual.widgets import Button, Footer, Input
 
 from console.acting import Rights
 from console.changes import Change, Choices, Preview
@@ -553,6 +554,21 @@ class TestLayout:
                 for widget in (*buttons, *screen.query(Input)):
                     assert screen.region.contains_region(widget.region), widget
                 assert screen.query_one("#confirm").max_scroll_y == 0
+
+    @pytest.mark.parametrize("size", [LARGE, SMALL], ids=["120x36", "80x24"])
+    async def test_the_log_fits_the_terminal(
+        self, console: Open, operator: ScriptedOperator, size: tuple[int, int]
+    ):
+        await operator.pause(SMS_HIGH, "the provider asked us to wait for an hour")
+        async with console(size=size, operator=operator, rights=ARMED) as desk:
+            await desk.press("a")
+            await settle(desk)
+            assert "lane.paused" in desk.text()
+            assert desk.table.virtual_size.width <= desk.table.size.width
+            assert desk.screen.query_one(Footer).max_scroll_x == 0
+            for widget in desk.screen.walk_children(Widget):
+                if widget.is_on_screen and widget.region:
+                    assert desk.screen.region.contains_region(widget.region), widget
 
     async def test_production_asks_for_more_before_it_destroys(self, console: Open):
         operator = ScriptedOperator()
