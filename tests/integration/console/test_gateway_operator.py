@@ -16,7 +16,11 @@ from ops.runtime.ledger import Ledger
 from tests.integration.factories import seed_notifications
 from tests.integration.gateway.gateways import running_gateway
 from tests.integration.scheduler.seeds import give_up
-from tests.unit.console.operator_conformance import Office, OperatorConformance
+from tests.unit.console.operator_conformance import (
+    Office,
+    OperatorConformance,
+    OversightConformance,
+)
 
 
 @pytest_asyncio.fixture
@@ -28,7 +32,7 @@ async def operator(settings: MeshSettings, bus: Bus) -> AsyncIterator[GatewayOpe
         yield operator
 
 
-class TestGatewayOperator(OperatorConformance):
+class TestGatewayOperator(OperatorConformance, OversightConformance):
     @pytest.fixture
     def office(self, operator: GatewayOperator, ledger: Ledger) -> Office:
         async def queue(number: int) -> list[UUID]:
