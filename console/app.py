@@ -11,17 +11,23 @@ from textual.app import App, ScreenStackError, SystemCommand
 from textual.screen import Screen
 
 from console import keys
+from console.acting import Acting, Rights
+from console.changes import Decision
 from console.events import AnyEvent, LinkChanged, LinkCondition
 from console.glyphs import ASCII, UNICODE
 from console.model import Model
 from console.model.views import Snapshot
+from console.operator import Operator
 from console.picture import Picture
 from console.place import Place
+from console.screens.actions import ActionsScreen
+from console.screens.confirm import ConfirmScreen
 from console.screens.feed import FeedScreen
 from console.screens.help import HelpScreen
 from console.screens.lanes import LanesScreen
 from console.screens.mesh_screen import MeshScreen
 from console.screens.services import ServicesScreen
+from console.screens.trace import TraceScreen
 from console.source import Source
 from console.themes import DARK, ELSEWHERE, LIGHT, Inks
 
@@ -30,6 +36,8 @@ PAINT_SECONDS = 0.25
 MEND_SECONDS = 1.0
 #: Leaving waits no longer than this for the connection to close.
 LEAVE_SECONDS = 2.0
+#: A key that is held down asks to change something once.
+DEBOUNCE_SECONDS = 0.3
 
 _TEXTUALS_OWN = "textual-dark"
 
@@ -50,6 +58,7 @@ class ConsoleApp(App[None]):
     CSS_PATH = "console.tcss"
     MODES: ClassVar = {
         "lanes": LanesScreen,
+        "trace": TraceScreen,
         "feed": FeedScreen,
         "services": ServicesScreen,
     }
@@ -67,9 +76,12 @@ class ConsoleApp(App[None]):
         theme: str | None = None,
         ascii_only: bool = False,
         recording: Callable[[], str] = str,
+        operator: Operator | None = None,
+        rights: Rights | None = None,
     ) -> None:
         super().__init__()
         self.model = Model()
+        self.acting = Acting(operator, self.model.actions, rights or Rights(), clock)
         self._source = source
         self._place = place
         self._clock = clock
@@ -79,7 +91,9 @@ class ConsoleApp(App[None]):
         self._faded: Inks | None = None
         self._frozen: Snapshot | None = None
         self._painted_second = -1
-        self._listening: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._proposed_at = float("-inf")
+        self._sought_from = self.DEFAULT_MODE
         for ours in (DARK, LIGHT):
             self.register_theme(ours)
         self.theme = theme or _usual_theme()
@@ -90,7 +104,10 @@ class ConsoleApp(App[None]):
 
     def on_mount(self) -> None:
         """Start listening and painting."""
-        self._listening = asyncio.create_task(self._listen(), name="console.listen")
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="console.listen"),
+            asyncio.create_task(self.acting.watch(), name="console.watch"),
+        ]
         self.set_interval(PAINT_SECONDS, self.paint)
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
         # SIGHUP stays what it is, the end: without its terminal nothing can be put in order,
@@ -99,9 +116,10 @@ class ConsoleApp(App[None]):
 
     async def on_unmount(self) -> None:
         """Stop listening."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait({self._listening}, timeout=LEAVE_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LEAVE_SECONDS)
 
     def receive(self, event: AnyEvent) -> None:
         """Take one event from the source."""
@@ -154,20 +172,78 @@ class ConsoleApp(App[None]):
     def action_refresh_now(self) -> None:
         """Ask the source now."""
         self._source.refresh()
+        if isinstance(self.screen, MeshScreen):
+            self.screen.look_again()
         self.notify("asking now", timeout=1)
 
     def action_help(self) -> None:
         """Show the keys of the current screen."""
         if isinstance(self.screen, MeshScreen) and self._inks is not None:
-            self.push_screen(HelpScreen(self.screen.scope, self._inks))
+            reasons = self.screen.reason_against
+            self.push_screen(HelpScreen(self.screen.scope, self._inks, reasons))
+
+    async def action_seek(self, text: str = "") -> None:
+        """Look a notification up."""
+        if self.current_mode != "trace":
+            self._sought_from = self.current_mode
+            await self.switch_mode("trace")
+        self.paint_now()
+        if isinstance(self.screen, TraceScreen):
+            self.screen.seek(text)
+
+    async def on_mesh_screen_seek(self, event: MeshScreen.Seek) -> None:
+        """Look up what a screen names."""
+        await self.action_seek(event.text)
+
+    def on_mesh_screen_left(self) -> None:
+        """Go back to where the look-up began."""
+        self.action_go(self._sought_from)
+
+    def action_actions(self) -> None:
+        """Show what operators did, or go back from it."""
+        if isinstance(self.screen, ActionsScreen):
+            self.pop_screen()
+        elif isinstance(self.screen, MeshScreen):
+            self.push_screen(ActionsScreen())
+        self.call_after_refresh(self.paint_now)
+
+    def on_mesh_screen_proposed(self, event: MeshScreen.Proposed) -> None:
+        """Ask whether a change is meant, and do it then.
+
+        Once in a while: a key held down, or pressed twice by a hand in a hurry, asks once.
+        """
+        now, before = self._clock(), self._proposed_at
+        self._proposed_at = now
+        if 0 <= now - before < DEBOUNCE_SECONDS or self._inks is None:
+            return
+        dialog = ConfirmScreen(event.change, self._inks, self._hindrance)
+        self.push_screen(dialog, self._decided)
+
+    def _hindrance(self, level: keys.Level) -> str:
+        link = self.model.snapshot(self._clock()).link
+        return self.acting.hindrance(level, self._place, link)
+
+    def _decided(self, decision: Decision | None) -> None:
+        if decision is not None:
+            self.run_worker(
+                self._perform(decision), name="console.perform", exit_on_error=False
+            )
+
+    async def _perform(self, decision: Decision) -> None:
+        said = await self.acting.perform(decision.change, decision.choices)
+        self.notify(said, title=decision.change.title, markup=False)
+        self.model.dirty = True
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Offer every key that works here, and what Textual brings."""
+        """Offer every key of the screen, and why it may not work, and what Textual brings."""
         if isinstance(screen, MeshScreen):
             for key in keys.in_scope(screen.scope, "app"):
-                yield SystemCommand(
-                    key.label, f"{key.tooltip} ({key.display})", self._does(key.action)
-                )
+                reason = screen.reason_against(key)
+                does = self._says(reason) if reason else self._does(key.action)
+                words = f"not now: {reason}" if reason else key.tooltip
+                yield SystemCommand(key.label, f"{words} ({key.display})", does)
+            for export in screen.exports():
+                yield SystemCommand(f"Export: {export.label}", export.says, export.do)
         yield SystemCommand("Theme", "Choose another theme", self.action_change_theme)
         yield SystemCommand(
             "Screenshot",
@@ -181,6 +257,9 @@ class ConsoleApp(App[None]):
 
         return call
 
+    def _says(self, reason: str) -> Callable[[], None]:
+        return lambda: self.notify(reason, severity="warning", markup=False)
+
     def _picture(self, now: float) -> Picture:
         if self._inks is None:
             self._inks = Inks(self.get_css_variables())
@@ -193,6 +272,7 @@ class ConsoleApp(App[None]):
             now=now,
             flow=lambda lane: self.model.flow(lane, snapshot.at),
             place=self._place,
+            acting=self.acting,
             inks=self._inks,
             news=self._faded if live.link.stale and self._faded else self._inks,
             glyphs=self._glyphs,

@@ -4,9 +4,10 @@ Exit codes: 0 done, 1 the bus cannot be reached, 2 wrong usage or no mesh to wat
 """
 
 import asyncio
+import getpass
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,9 +16,11 @@ import click
 import uvloop
 
 from console import discovery, plain
+from console.acting import Rights
 from console.app import ConsoleApp
 from console.events import AnyEvent, StatusReported
 from console.model.views import Snapshot
+from console.operator.gateway import open_operator
 from console.place import Place
 from console.sentences import trouble_of
 from console.source import Source
@@ -29,6 +32,7 @@ from console.source.recorded import (
     RecordingSource,
 )
 from console.themes import THEMES
+from contracts.oversight import OPERATOR_AT_MOST_CHARACTERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,51 @@ class Target:
         except discovery.NoMesh as error:
             _end(str(error), code=2)
         return BusSource(address), place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """How to look things up and change them, and who does."""
+
+    url: str | None
+    api_key: str | None
+    operator: str
+    armed: bool
+    destructive: bool
+
+    def gateway(self, target: Target) -> str | None:
+        """Return the gateway's address; ends the program when it is none."""
+        try:
+            return discovery.find_gateway(self.url, target.url, Path.cwd())
+        except discovery.NoMesh as error:
+            _end(str(error), code=2)
+
+    def rights(self) -> Rights:
+        """Return what may be done."""
+        return Rights(
+            armed=self.armed,
+            destructive=self.destructive,
+            without="say where it is with --gateway-url or TOCSIN_GATEWAY_URL",
+        )
+
+
+def _name(
+    _context: click.Context, _parameter: click.Parameter, name: str | None
+) -> str:
+    """Return the operator's name, the one logged in when none is given."""
+    name = (name or _login()).strip()
+    if not name.isprintable() or not 0 < len(name) <= OPERATOR_AT_MOST_CHARACTERS:
+        raise click.BadParameter(
+            f"a name has 1 to {OPERATOR_AT_MOST_CHARACTERS} printable characters"
+        )
+    return name
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return "unnamed"
 
 
 def _end(sentence: str, code: int) -> NoReturn:
@@ -113,6 +162,46 @@ def _end(sentence: str, code: int) -> NoReturn:
     show_default=True,
     help="How fast to replay.",
 )
+@click.option(
+    "--rw",
+    "armed",
+    envvar="TOCSIN_CONSOLE_RW",
+    show_envvar=True,
+    is_flag=True,
+    help="Let the keys that change the system work; without it the console only reads.",
+)
+@click.option(
+    "--allow-destructive",
+    "destructive",
+    envvar="TOCSIN_CONSOLE_ALLOW_DESTRUCTIVE",
+    show_envvar=True,
+    is_flag=True,
+    help="With --rw, let also be done in production what cannot be undone.",
+)
+@click.option(
+    "--operator",
+    envvar="TOCSIN_CONSOLE_OPERATOR",
+    show_envvar=True,
+    metavar="NAME",
+    callback=_name,
+    help="Who you are, for the record of what is changed.  [default: the login name]",
+)
+@click.option(
+    "--gateway-url",
+    envvar="TOCSIN_GATEWAY_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="The gateway to look up and change through. Without it, that of the mesh that"
+    " `tocsin up` runs in this folder, unless another bus is named.",
+)
+@click.option(
+    "--api-key",
+    envvar="TOCSIN_API_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="The key to speak to the gateway, of the role operator. Prefer the variable:"
+    " arguments can be seen by others on this machine.",
+)
 @click.pass_context
 def main(
     context: click.Context,
@@ -124,8 +213,13 @@ def main(
     record: Path | None,
     replay: Path | None,
     speed: float,
+    armed: bool,
+    destructive: bool,
+    operator: str,
+    gateway_url: str | None,
+    api_key: str | None,
 ) -> None:
-    """Watch the mesh in this terminal. Reads only; ? shows the keys.
+    """Watch the mesh in this terminal, and with --rw change it; ? shows the keys.
 
     The commands print the same as plain text or JSON.
     """
@@ -139,11 +233,21 @@ def main(
     if replay is not None:
         _replay(replay, speed, look)
     else:
-        _watch(target, record, look)
+        door = Door(
+            url=gateway_url,
+            api_key=api_key,
+            operator=operator,
+            armed=armed,
+            destructive=destructive,
+        )
+        _watch(target, door, record, look)
 
 
-def _watch(target: Target, record: Path | None, look: dict[str, Any]) -> None:
+def _watch(
+    target: Target, door: Door, record: Path | None, look: dict[str, Any]
+) -> None:
     source, place = target.find()
+    gateway = door.gateway(target)
     with ExitStack() as stack:
         if record is not None:
             try:
@@ -155,7 +259,20 @@ def _watch(target: Target, record: Path | None, look: dict[str, Any]) -> None:
             look["recording"] = lambda: (
                 f"recording failed: {recorder.failure}" if recorder.failure else "rec"
             )
-        _run(ConsoleApp(source, place, **look))
+        _run(_acting(source, place, door, gateway, look))
+
+
+async def _acting(
+    source: Source, place: Place, door: Door, gateway: str | None, look: dict[str, Any]
+) -> int:
+    async with AsyncExitStack() as stack:
+        operator = None
+        if gateway is not None:
+            operator = await stack.enter_async_context(
+                open_operator(gateway, door.api_key, door.operator)
+            )
+        look |= {"operator": operator, "rights": door.rights()}
+        return await _shown(ConsoleApp(source, place, **look))
 
 
 def _replay(path: Path, speed: float, look: dict[str, Any]) -> None:
@@ -165,12 +282,16 @@ def _replay(path: Path, speed: float, look: dict[str, Any]) -> None:
         _end(f"cannot replay: {error}", code=2)
     source = RecordedSource(recording, speed=speed)
     place = Place(name=path.name, replayed=True)
-    _run(ConsoleApp(source, place, clock=source.clock, **look))
+    _run(_shown(ConsoleApp(source, place, clock=source.clock, **look)))
 
 
-def _run(app: ConsoleApp) -> None:
-    uvloop.run(app.run_async())
-    sys.exit(app.return_code or 0)
+async def _shown(app: ConsoleApp) -> int:
+    await app.run_async()
+    return app.return_code or 0
+
+
+def _run(console: Coroutine[Any, Any, int]) -> None:
+    sys.exit(uvloop.run(console))
 
 
 _json_option = click.option(

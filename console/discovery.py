@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from console.place import Place
 from console.source.bus import BusAddress
 from contracts.settings import NatsUrl, nats_servers
+from ops import client
 
 READY_FILE = Path(".tocsin") / "ready.json"
 HERE = "here"
@@ -25,6 +26,7 @@ class _Ready(msgspec.Struct):
     """What `tocsin up` writes about the mesh it runs."""
 
     nats: str
+    gateway: str = ""
     pids: dict[str, int] = {}
 
 
@@ -48,6 +50,24 @@ def find(
             " with `tocsin up`, or give --nats-url or TOCSIN_NATS_URL"
         )
     return BusAddress(url=ready.nats, creds=creds), Place(name=environment or HERE)
+
+
+def find_gateway(url: str | None, nats_url: str | None, folder: Path) -> str | None:
+    """Return where the gateway of the mesh is, None when nobody has said; raises NoMesh.
+
+    One that runs here is not taken for the gateway of a mesh whose bus was named: what is
+    watched and what is changed must be the same.
+    """
+    if url is not None:
+        if not client.is_address(url):
+            raise NoMesh(
+                "that is no address of a gateway; one looks like http://127.0.0.1:8080"
+            )
+        return url
+    if nats_url is not None:
+        return None
+    ready = _read(folder / READY_FILE)
+    return None if ready is None else ready.gateway or None
 
 
 def _read(path: Path) -> _Ready | None:

@@ -8,8 +8,9 @@ from enum import StrEnum
 import msgspec
 
 from contracts.channels import Channel, Priority
+from contracts.controls import AnyControl
 from contracts.mesh import ServiceState
-from contracts.messages import StatusChanged
+from contracts.messages import OperatorActed, StatusChanged
 
 
 class LinkCondition(StrEnum):
@@ -71,6 +72,19 @@ class BacklogRead(Event, frozen=True, tag="backlog.read"):
     problem: str = ""
 
 
+class OperatorReported(Event, frozen=True, tag="operator.reported"):
+    """An operator changed something, and it is done."""
+
+    acted: OperatorActed
+
+
+class ControlHeard(Event, frozen=True, tag="control.heard"):
+    """An operator's control stands; None when it was taken back."""
+
+    key: str
+    control: AnyControl | None
+
+
 class EventsDropped(Event, frozen=True, tag="events.dropped"):
     """Events that came and could not be shown."""
 
@@ -84,5 +98,7 @@ AnyEvent = (
     | ServiceReported
     | StatusReported
     | BacklogRead
+    | OperatorReported
+    | ControlHeard
     | EventsDropped
 )

@@ -56,6 +56,7 @@ SCREENS = Binding.Group("Screens", compact=True)
 
 _APP = frozenset({"app"})
 _TABLES = frozenset({"lanes", "services"})
+_LANES = frozenset({"lanes", "lane"})
 _LISTS = _TABLES | {"feed"}
 
 KEYS: tuple[Key, ...] = (
@@ -65,6 +66,14 @@ KEYS: tuple[Key, ...] = (
         action="app.go('lanes')",
         label="Lanes",
         tooltip="The lanes: what waits, how fast it goes, what fails",
+        scopes=_APP,
+    ),
+    Key(
+        id="screen.trace",
+        key="3",
+        action="app.go('trace')",
+        label="Trace",
+        tooltip="What happened to one notification",
         scopes=_APP,
     ),
     Key(
@@ -93,6 +102,15 @@ KEYS: tuple[Key, ...] = (
         scopes=frozenset({"lane_table"}),
     ),
     Key(
+        id="open-trace",
+        key="enter",
+        action="open",
+        label="Trace",
+        tooltip="Show what happened to the notification",
+        shown="enter",
+        scopes=frozenset({"feed"}),
+    ),
+    Key(
         id="back",
         key="escape",
         action="back",
@@ -107,9 +125,9 @@ KEYS: tuple[Key, ...] = (
         key="escape",
         action="back",
         label="Back",
-        tooltip="Go back to the lanes",
+        tooltip="Go back to where one came from",
         shown="esc",
-        scopes=frozenset({"lane"}),
+        scopes=frozenset({"lane", "trace", "actions"}),
     ),
     Key(
         id="filter",
@@ -135,6 +153,7 @@ KEYS: tuple[Key, ...] = (
         label="Sort",
         tooltip="Sort by the next column",
         scopes=_TABLES,
+        in_footer=False,
     ),
     Key(
         id="reverse",
@@ -168,7 +187,7 @@ KEYS: tuple[Key, ...] = (
         action="copy",
         label="Copy",
         tooltip="Copy the id under the cursor",
-        scopes=_LISTS,
+        scopes=_LISTS | {"trace", "actions"},
         in_footer=False,
     ),
     Key(
@@ -177,7 +196,98 @@ KEYS: tuple[Key, ...] = (
         action="copy_row",
         label="Copy row",
         tooltip="Copy the row under the cursor as JSON",
-        scopes=_LISTS | {"lane"},
+        scopes=_LISTS | {"lane", "actions"},
+        in_footer=False,
+    ),
+    Key(
+        id="copy-trace",
+        key="y",
+        action="copy_row",
+        label="Copy JSON",
+        tooltip="Copy the notification with its trace as JSON",
+        scopes=frozenset({"trace"}),
+        in_footer=False,
+    ),
+    Key(
+        id="earlier",
+        key="left_square_bracket",
+        action="earlier",
+        label="Earlier",
+        tooltip="Go back to the notification before",
+        shown="[",
+        scopes=frozenset({"trace"}),
+    ),
+    Key(
+        id="later",
+        key="right_square_bracket",
+        action="later",
+        label="Later",
+        tooltip="Go forward again",
+        shown="]",
+        scopes=frozenset({"trace"}),
+    ),
+    Key(
+        id="pause",
+        key="P",
+        action="pause",
+        label="Pause",
+        tooltip="Pause the lane or its channel, or resume it",
+        scopes=_LANES,
+        level=Level.ONE,
+    ),
+    Key(
+        id="limit",
+        key="L",
+        action="limit",
+        label="Limit",
+        tooltip="Set what the channel may send per second",
+        scopes=_LANES,
+        level=Level.MANY,
+    ),
+    Key(
+        id="undo-limit",
+        key="U",
+        action="undo_limit",
+        label="Undo limit",
+        tooltip="Take the last change of the channel's limit back",
+        scopes=_LANES,
+        level=Level.MANY,
+        in_footer=False,
+    ),
+    Key(
+        id="cancel",
+        key="X",
+        action="cancel",
+        label="Cancel",
+        tooltip="Call the notification back before it is sent",
+        scopes=frozenset({"feed", "trace"}),
+        level=Level.ONE,
+    ),
+    Key(
+        id="stop",
+        key="S",
+        action="stop",
+        label="Stop",
+        tooltip="Stop the operation; what it has done stays done",
+        scopes=frozenset({"actions"}),
+        level=Level.ONE,
+    ),
+    Key(
+        id="seek",
+        key="g",
+        action="app.seek",
+        label="Go to",
+        tooltip="Look a notification up by id, key or recipient",
+        scopes=_APP,
+        in_footer=False,
+    ),
+    Key(
+        id="actions",
+        key="a",
+        action="app.actions",
+        label="Actions",
+        tooltip="What operators did, and what came of it",
+        scopes=_APP,
         in_footer=False,
     ),
     Key(
@@ -187,6 +297,7 @@ KEYS: tuple[Key, ...] = (
         label="Freeze",
         tooltip="Hold the display still; the console keeps listening",
         scopes=_APP,
+        in_footer=False,
     ),
     Key(
         id="refresh",
@@ -245,13 +356,30 @@ def in_scope(*scopes: str) -> Iterable[Key]:
     return [key for key in KEYS if key.scopes & set(scopes)]
 
 
+def of_action(action: str, *scopes: str) -> Key | None:
+    """Return the key of an action in some scopes, if it has one there."""
+    return next((key for key in in_scope(*scopes) if key.action == action), None)
+
+
 def as_markdown() -> str:
     """Return the table of keys as the documentation shows it."""
-    lines = ["| key | where | what it does |", "|---|---|---|"]
+    lines = [
+        "| key | where | what it does | before it changes anything |",
+        "|---|---|---|---|",
+    ]
     for key in KEYS:
         where = "everywhere" if "app" in key.scopes else _where(key.scopes)
-        lines.append(f"| `{key.display}` | {where} | {key.tooltip} |")
+        asks = _ASKS[key.level]
+        lines.append(f"| `{key.display}` | {where} | {key.tooltip} | {asks} |")
     return "\n".join(lines)
+
+
+_ASKS = {
+    Level.READ: "",
+    Level.ONE: "asks y/n",
+    Level.MANY: "asks why, and to type what is meant",
+    Level.DESTROY: "offers an export, asks why, and to type what is meant",
+}
 
 
 #: Where the keys of a part of a screen work, in words.

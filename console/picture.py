@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from console.acting import Acting
 from console.glyphs import Glyphs
 from console.model.views import Flow, LinkView, Snapshot
 from console.place import Place
@@ -20,6 +21,7 @@ class Picture:
     now: float
     flow: Callable[[Lane], Flow]
     place: Place
+    acting: Acting
     inks: Inks
     news: Inks
     """The inks for numbers: ``inks``, or faded ones while the news is stale."""

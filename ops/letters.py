@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.messages import UtcTime
 from contracts.operations import LetterFilter, OperationState
+from contracts.oversight import OPERATOR_HEADER
 from ops import client
 from ops.client import Answer, Gateway, GatewayError
 
@@ -76,13 +77,25 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     done: int
     refused: int
+    who: str = ""
+    reason: str = ""
+    created_at: UtcTime | None = None
+    finished_at: UtcTime | None = None
+    rate_per_second: float | None = None
+
+
+class Operations(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest operations."""
+
+    items: list[Operation]
 
 
 class Letters:
-    """The operators' side of one gateway."""
+    """The operators' side of one gateway. ``name`` goes on record beside the key."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, name: str | None = None) -> None:
         self._gateway = gateway
+        self._headers = {} if not name else {OPERATOR_HEADER: name}
 
     async def page(
         self, which: LetterFilter, state: str, limit: int, cursor: UUID | None = None
@@ -114,13 +127,19 @@ class Letters:
         """Ask what would be done."""
         return await self._post(path, Forecast, {**body, "dry_run": True})
 
-    async def begin(self, path: str, body: dict[str, Any]) -> Answer[Operation]:
-        """Have something done."""
-        return await self._post(path, Operation, body)
+    async def begin(
+        self, path: str, body: dict[str, Any], key: str | None = None
+    ) -> Answer[Operation]:
+        """Have something done; with the same key and body once."""
+        return await self._post(path, Operation, body, key)
+
+    async def operations(self) -> Answer[Operations]:
+        """Ask for the newest operations on dead letters."""
+        return await self._gateway.ask("GET", OPERATIONS, Operations)
 
     async def stop(self, path: str) -> Answer[Operation]:
         """Stop an operation."""
-        return await self._gateway.ask("DELETE", path, Operation)
+        return await self._gateway.ask("DELETE", path, Operation, headers=self._headers)
 
     async def end_of(
         self,
@@ -142,8 +161,12 @@ class Letters:
                 return answer
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _post(self, path: str, type_: Any, body: dict[str, Any]) -> Answer[Any]:
-        headers = {"Content-Type": "application/json"}
+    async def _post(
+        self, path: str, type_: Any, body: dict[str, Any], key: str | None = None
+    ) -> Answer[Any]:
+        headers = {**self._headers, "Content-Type": "application/json"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
         data = msgspec.json.encode(body)
         return await self._gateway.ask("POST", path, type_, data=data, headers=headers)
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from contracts.lifecycle import FINAL, TraceEvent
+from contracts.oversight import Found
 from contracts.receipts import ReceiptKind
 from ops.client import Notification, Trace, TraceEntry
 
@@ -72,11 +73,20 @@ def text(notification: Notification, trace: Trace, now: datetime) -> Iterator[st
         words = "; ".join(part for part in (waited, line.words) if part)
         row = f" {line.at:%H:%M:%S.%f}"[:-3] + f"  {line.event:<11}{gap:>10}"
         yield f"{row}  {bar:<{_BAR_CELLS}}  {words}".rstrip()
+    if notification.status not in FINAL and (waits := waiting(trace, now)) is not None:
+        gap = f"+{duration(waits.gap_seconds or 0.0)}"
+        yield f" {'now':<12}  {'':<11}{gap:>10}  {waits.words}".rstrip()
+
+
+def waiting(trace: Trace, now: datetime) -> Line | None:
+    """Say since when nothing has happened, and what for; None when nothing ever has."""
     moves = [entry for entry in trace.entries if entry.event not in set(ReceiptKind)]
-    if moves and notification.status not in FINAL:
-        since = (now - moves[-1].created_at).total_seconds()
-        waits = _WAITED_FOR.get(moves[-1].event, "")
-        yield f" {'now':<12}  {'':<11}{'+' + duration(since):>10}  waiting {waits}".rstrip()
+    if not moves:
+        return None
+    last = moves[-1]
+    waited = _WAITED_FOR.get(last.event, "")
+    gap = (now - last.created_at).total_seconds()
+    return Line(now, "now", gap, waited, 0.0, f"waiting {waited}".rstrip())
 
 
 def duration(seconds: float) -> str:
@@ -92,14 +102,20 @@ def duration(seconds: float) -> str:
 
 
 def _heading(notification: Notification, now: datetime) -> str:
+    lane = f"{notification.channel}/{notification.priority}"
+    stands = f"{standing(notification, now)}{_receipt(notification)}"
+    return f"{notification.id}  {lane}  {stands}"
+
+
+def standing(notification: Notification | Found, now: datetime) -> str:
+    """Say how a notification stands, how long it took or takes, and after how many tries."""
     final = notification.status in FINAL
     end = notification.updated_at if final else now
     took = duration((end - notification.created_at).total_seconds())
     tries = notification.attempts
     return (
-        f"{notification.id}  {notification.channel}/{notification.priority}"
-        f"  {notification.status.upper()} {'in' if final else 'for'} {took},"
-        f" {tries} attempt{'' if tries == 1 else 's'}{_receipt(notification)}"
+        f"{notification.status.upper()} {'in' if final else 'for'} {took},"
+        f" {tries} attempt{'' if tries == 1 else 's'}"
     )
 
 

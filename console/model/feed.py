@@ -5,8 +5,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from console.model.views import FeedLine, Tone
+from contracts.channels import LANES
 from contracts.lifecycle import Status
-from contracts.messages import StatusChanged
+from contracts.messages import OperatorActed, StatusChanged
 
 FOLD_SECONDS = 1.0
 #: So many lines of one kind are shown in a second; more are counted on the last of them.
@@ -82,6 +83,24 @@ def line_of(serial: int, change: StatusChanged) -> FeedLine:
         subject=str(change.notification_id),
         words=_words(change),
         change=change,
+    )
+
+
+_LANES = {f"{lane.channel}.{lane.priority}": str(lane) for lane in LANES}
+
+
+def line_of_act(serial: int, acted: OperatorActed) -> FeedLine:
+    """Write what an operator did as a line."""
+    lane = _LANES.get(acted.target, "")
+    said = f": {acted.reason}" if acted.reason else ""
+    return FeedLine(
+        serial=serial,
+        at=acted.at.timestamp(),
+        tone=Tone.NOTE,
+        what=f"operator.{acted.action}",
+        lane=lane,
+        subject="" if lane else acted.target,
+        words=f"{acted.who}{said}",
     )
 
 

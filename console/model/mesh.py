@@ -8,13 +8,17 @@ import msgspec
 from console.events import (
     AnyEvent,
     BacklogRead,
+    ControlHeard,
     EventsDropped,
     LinkAnswered,
     LinkChanged,
+    OperatorReported,
     ServiceReported,
     StatusReported,
 )
-from console.model.feed import NOTABLE, Feed, kind_of, line_of
+from console.model.actions import ActionLog
+from console.model.controls import ControlBook
+from console.model.feed import NOTABLE, Feed, kind_of, line_of, line_of_act
 from console.model.lanes import Around, Counters, LaneMeter
 from console.model.link import Link
 from console.model.services import SILENT_SECONDS, ServiceBook, Turn
@@ -29,7 +33,7 @@ from console.model.views import (
 )
 from contracts.channels import LANES, Channel, Lane
 from contracts.mesh import ServiceState
-from contracts.messages import StatusChanged
+from contracts.messages import OperatorActed, StatusChanged
 
 FEED_LINES = 2_000
 NOTABLE_LINES = 500
@@ -47,6 +51,9 @@ class Model:
         """Whether there was news since somebody last set this to False."""
         self.notices: deque[str] = deque(maxlen=10)
         """Sentences to show the operator once."""
+        self.actions = ActionLog()
+        """What operators did."""
+        self._controls = ControlBook()
         self._meters = {lane: LaneMeter(lane) for lane in LANES}
         self._counters = Counters()
         self._services = ServiceBook()
@@ -68,6 +75,10 @@ class Model:
                 self._report(now, state)
             case BacklogRead():
                 self._backlog(now, event)
+            case OperatorReported(acted=acted):
+                self._acted(acted)
+            case ControlHeard(key=key, control=control):
+                self._controls.hear(key, control)
             case LinkAnswered(seconds=seconds):
                 self._link.answered(seconds)
             case EventsDropped(slow=slow, unreadable=unreadable):
@@ -119,6 +130,8 @@ class Model:
             services=self._services.views(now),
             feed=tuple(self._feed.lines),
             notable=tuple(self._notable.lines),
+            controls=self._controls.view(),
+            actions=self.actions.views(),
             dropped=self._dropped,
             unreadable=self._unreadable,
         )
@@ -206,6 +219,12 @@ class Model:
         )
         self._feed.add(now, line)
         self._notable.add(now, line)
+
+    def _acted(self, acted: OperatorActed) -> None:
+        self.actions.heard(acted)
+        at = acted.at.timestamp()
+        self._feed.add(at, line_of_act(self._next(), acted))
+        self._notable.add(at, line_of_act(self._next(), acted))
 
     def _add(self, now: float, line: FeedLine, kind: Hashable) -> None:
         self._feed.add(now, line, kind)

@@ -1,6 +1,7 @@
 """What the screens draw: plain values of one moment, ready for JSON."""
 
 from enum import StrEnum
+from uuid import UUID
 
 import msgspec
 
@@ -156,6 +157,63 @@ class FeedLine(msgspec.Struct, kw_only=True):
     similar: int = 0
 
 
+class PauseView(View, frozen=True):
+    """What holds a lane back."""
+
+    target: str
+    """The lane, or its whole channel, as the audit names it."""
+    by: str
+    at: float
+    reason: str
+
+
+class LimitView(View, frozen=True):
+    """What an operator lets a channel or a provider send; 0 is unlimited."""
+
+    per_second: float
+    by: str
+    at: float
+    reason: str
+
+
+class ControlsView(View, frozen=True):
+    """What operators ordered that still stands."""
+
+    pauses: dict[str, PauseView] = {}
+    """By lane, such as ``sms/low``."""
+    limits: dict[str, LimitView] = {}
+    """By target, such as ``channel.sms``."""
+
+
+class ActionState(StrEnum):
+    """What became of something an operator did."""
+
+    PENDING = "pending"  #: accepted, and the mesh has not said that it is done
+    DONE = "done"
+    FAILED = "failed"  #: refused, or without effect
+    STOPPED = "stopped"  #: an operation that was ended before it was done
+    UNKNOWN = "unknown"  #: no answer came
+
+
+class ActionView(View, frozen=True):
+    """Something an operator did, here or elsewhere."""
+
+    serial: int
+    at: float
+    who: str
+    action: str
+    target: str
+    reason: str
+    state: ActionState
+    words: str
+    id: UUID | None
+    """Of its entry in the audit."""
+    operation: UUID | None
+    """What it began, which goes on by itself."""
+    running: bool
+    """Whether its operation goes on, as far as one knows."""
+
+
 class LinkView(View, frozen=True):
     """The console's own connection."""
 
@@ -183,5 +241,7 @@ class Snapshot(View, frozen=True):
     services: tuple[ServiceView, ...]
     feed: tuple[FeedLine, ...]
     notable: tuple[FeedLine, ...]
+    controls: ControlsView
+    actions: tuple[ActionView, ...]
     dropped: int
     unreadable: int

@@ -7,8 +7,10 @@ from textual.widget import Widget
 
 from console import keys
 from console.filters import Fields
+from console.keys import Key, Level
 from console.model.views import FeedLine, Tone
 from console.picture import Picture
+from console.screens.cancelling import against_cancelling, cancelling
 from console.screens.mesh_screen import ListScreen
 from console.widgets.feed_view import FeedView
 from console.widgets.filter_bar import FilterBar
@@ -74,6 +76,33 @@ class FeedScreen(ListScreen[FeedLine]):
         self._view.paint(picture, lines, instead=self._nothing(picture))
         self._view.border_subtitle = self._subtitle(picture)
 
+    def illegal(self, key: Key) -> str:
+        """Say why a key makes no sense for the line under the cursor."""
+        if key.id != "open-trace" and key.level is Level.READ:
+            return ""
+        line = self.current()
+        if line is None or line.change is None:
+            return "no notification is selected"
+        cancels = key.level > Level.READ
+        return against_cancelling(line.change.status) if cancels else ""
+
+    def action_open(self) -> None:
+        """Show what happened to the notification under the cursor."""
+        line = self.current()
+        if line is not None:
+            self.post_message(self.Seek(line.subject))
+
+    def action_cancel(self) -> None:
+        """Call the notification under the cursor back."""
+        line, picture = self.current(), self.picture
+        if line is None or line.change is None or picture is None:
+            return
+        operator, change = picture.acting.operator, line.change
+        if operator is not None:
+            self.propose(
+                cancelling(change.notification_id, line.lane, change.status, operator)
+            )
+
     def action_follow(self) -> None:
         """Follow the newest line, or stay here."""
         if self._view.following:
@@ -89,6 +118,7 @@ class FeedScreen(ListScreen[FeedLine]):
 
     def on_feed_view_moved(self) -> None:
         """Say whether the feed is followed."""
+        self.bring_keys()
         if self.picture is not None:
             self._view.border_subtitle = self._subtitle(self.picture)
 

@@ -1,5 +1,7 @@
 """One lane: how fast, how full, what fails and why, and its latest events."""
 
+from collections.abc import Iterable
+
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -8,10 +10,12 @@ from textual.widgets import Digits, Static
 from console import formats, keys
 from console.model.views import LaneView
 from console.picture import Picture
+from console.screens.lane_actions import LaneActions
 from console.screens.lane_columns import HEALTH_INKS
-from console.screens.mesh_screen import MeshScreen
+from console.screens.mesh_screen import Export
 from console.widgets.chart import Layer, StackedChart, legend
 from console.widgets.feed_view import FeedView
+from console.widgets.orders import Orders
 from contracts.channels import Lane
 
 _RATE_LEGEND = [("success", "delivered"), ("error", "failed")]
@@ -40,7 +44,7 @@ class Figure(Vertical):
         self.query_one(".figure-note", Static).update(note, layout=False)
 
 
-class LaneScreen(MeshScreen):
+class LaneScreen(LaneActions):
     """Everything the console knows of one lane."""
 
     scope = "lane"
@@ -53,6 +57,7 @@ class LaneScreen(MeshScreen):
     def parts(self) -> ComposeResult:
         """Make figures, charts, failures and events."""
         yield Static("", id="lane-title")
+        yield Orders(id="orders")
         with Horizontal(id="figures"):
             yield Figure("queued", "figure-queued")
             yield Figure("in flight", "figure-in-flight")
@@ -78,6 +83,7 @@ class LaneScreen(MeshScreen):
         view = self._view(picture)
         title = self.query_one("#lane-title", Static)
         title.update(_title(view, picture), layout=False)
+        self.query_one(Orders).paint(picture, self._lane)
         self._draw_figures(view)
         flow = picture.flow(self._lane)
         rate = self.query_one("#lane-rate", StackedChart)
@@ -98,6 +104,15 @@ class LaneScreen(MeshScreen):
         if self.picture is not None:
             view = self._view(self.picture)
             self.copy_json(view, f"{view.key} as JSON")
+
+    def lane_in_hand(self) -> LaneView | None:
+        """Return the lane that is shown."""
+        return None if self.picture is None else self._view(self.picture)
+
+    def exports(self) -> Iterable[Export]:
+        """Offer the lane."""
+        lane = self.lane_in_hand()
+        return () if lane is None else self.export(lane, lane.key)
 
     def _view(self, picture: Picture) -> LaneView:
         return next(

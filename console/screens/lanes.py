@@ -12,12 +12,14 @@ from console.glyphs import Glyphs
 from console.model.views import LANE_TROUBLES, LaneView
 from console.picture import Picture
 from console.screens.lane import LaneScreen
+from console.screens.lane_actions import LaneActions
 from console.screens.lane_columns import lane_columns, trend_tops
 from console.screens.mesh_screen import ListScreen
 from console.widgets.chart import Layer, StackedChart, added, legend
 from console.widgets.feed_view import FeedView
 from console.widgets.filter_bar import FilterBar
 from console.widgets.keyed_table import Column, KeyedTable
+from console.widgets.orders import Orders
 from console.widgets.totals import Totals
 from contracts.channels import LANES, Channel, Lane
 
@@ -40,7 +42,7 @@ class LaneTable(KeyedTable[LaneView]):
         super().__init__(key=lambda lane: lane.key, id="lane-table")
 
 
-class LanesScreen(ListScreen[LaneView]):
+class LanesScreen(LaneActions, ListScreen[LaneView]):
     """The lanes, the flow of the last minutes, and what was out of the ordinary."""
 
     scope = "lanes"
@@ -57,6 +59,7 @@ class LanesScreen(ListScreen[LaneView]):
         yield Totals(id="totals")
         yield LaneTable()
         yield Static("", id="empty")
+        yield Orders(id="orders")
         chart = StackedChart(id="flow", classes="panel")
         chart.border_title = "settled per second"
         yield chart
@@ -85,6 +88,7 @@ class LanesScreen(ListScreen[LaneView]):
         """Draw the lanes of a picture."""
         self.query_one(Totals).paint(picture)
         self._draw_table(picture)
+        self.query_one(Orders).paint(picture)
         self._draw_flow(picture)
         events = self.query_one("#notable", FeedView)
         events.paint(picture, picture.snapshot.notable, instead="Nothing yet.")
@@ -94,6 +98,10 @@ class LanesScreen(ListScreen[LaneView]):
         lane = self.current()
         if lane is not None:
             self.app.push_screen(LaneScreen(Lane(lane.channel, lane.priority)))
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another lane may allow other things."""
+        self.bring_keys()
 
     def on_data_table_row_selected(self) -> None:
         """Open the lane that was clicked."""
@@ -109,6 +117,10 @@ class LanesScreen(ListScreen[LaneView]):
         table = self.query_one(LaneTable)
         table.reverse = not table.reverse
         self.redraw()
+
+    def lane_in_hand(self) -> LaneView | None:
+        """Return the lane under the cursor."""
+        return self.current()
 
     def _draw_table(self, picture: Picture) -> None:
         snapshot = picture.snapshot

@@ -2,16 +2,22 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 import msgspec
+import yaml
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
+from console import keys
+from console.changes import Change
 from console.filters import Fields, Filter, FilterUnclear
+from console.keys import Key, Level
 from console.picture import Picture
 from console.widgets.filter_bar import FilterBar
 from console.widgets.status_bar import Banner, StatusBar
@@ -22,6 +28,15 @@ _Row = TypeVar("_Row")
 LONGEST_COPY = 74_994
 
 
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """One way to take away what a screen shows."""
+
+    label: str
+    says: str
+    do: Callable[[], None]
+
+
 class MeshScreen(Screen[None]):
     """A screen that is painted from pictures, four times a second at most."""
 
@@ -30,6 +45,25 @@ class MeshScreen(Screen[None]):
 
     picture: Picture | None = None
     """What it was last painted from."""
+
+    _greyed: tuple[bool, ...] | None = None
+
+    class Proposed(Message):
+        """The operator wants to change something."""
+
+        def __init__(self, change: Change) -> None:
+            self.change = change
+            super().__init__()
+
+    class Seek(Message):
+        """The operator wants to look a notification up; without a text, to be asked."""
+
+        def __init__(self, text: str) -> None:
+            self.text = text
+            super().__init__()
+
+    class Left(Message):
+        """The operator wants to go back to where the look-up began."""
 
     def compose(self) -> ComposeResult:
         """Put the screen's own parts between the status line and the footer."""
@@ -48,12 +82,74 @@ class MeshScreen(Screen[None]):
 
     def paint(self, picture: Picture) -> None:
         """Draw everything. Old news is dimmed, never cleared."""
+        if self._greyed is None:
+            self._greyed = self._greyed_now()  # as the footer was made, knowing nothing
         self.picture = picture
         self.set_class(picture.link.stale, "-stale")
         self.set_class(picture.glyphs.bars.isascii(), "-ascii")
         self.query_one(StatusBar).paint(picture)
         self.query_one(Banner).paint(picture)
         self.draw(picture)
+        self.bring_keys()
+
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        """Grey what cannot be done now: its key does nothing."""
+        key = keys.of_action(action, self.scope)
+        return None if key is not None and self.reason_against(key) else True
+
+    def reason_against(self, key: Key) -> str:
+        """Say why a key does nothing now; empty when it works."""
+        if key.level is Level.READ:
+            return self.illegal(key)
+        picture = self.picture
+        if picture is None:
+            return "nothing is known yet"
+        hindrance = picture.acting.hindrance(key.level, picture.place, picture.link)
+        return hindrance or self.illegal(key)
+
+    def illegal(self, _key: Key) -> str:
+        """Say why a key makes no sense for what is selected."""
+        return ""
+
+    def bring_keys(self) -> None:
+        """Bring the footer to what can be done now."""
+        greyed = self._greyed_now()
+        if greyed != self._greyed:
+            self._greyed = greyed
+            self.refresh_bindings()
+
+    def _greyed_now(self) -> tuple[bool, ...]:
+        keys_here = keys.in_scope(self.scope)
+        return tuple(bool(self.reason_against(key)) for key in keys_here)
+
+    def look_again(self) -> None:
+        """Ask again for what the screen looked up; most look nothing up."""
+
+    def exports(self) -> Iterable[Export]:
+        """Offer what can be taken away from here; the palette lists it."""
+        return ()
+
+    def export(self, value: object, what: str) -> Iterable[Export]:
+        """Offer a value as JSON and as YAML."""
+        plain = msgspec.to_builtins(value)
+        return (
+            Export(
+                label="copy as JSON",
+                says=f"Copy {what} as JSON",
+                do=lambda: self.copy(json.dumps(plain, indent=2), f"{what} as JSON"),
+            ),
+            Export(
+                label="copy as YAML",
+                says=f"Copy {what} as YAML",
+                do=lambda: self.copy(
+                    yaml.safe_dump(plain, sort_keys=False), f"{what} as YAML"
+                ),
+            ),
+        )
+
+    def propose(self, change: Change) -> None:
+        """Ask the operator whether a change is meant."""
+        self.post_message(self.Proposed(change))
 
     def redraw(self) -> None:
         """Draw the last picture again, after a key changed how."""
@@ -158,6 +254,11 @@ class ListScreen(MeshScreen, Generic[_Row]):
         row = self.current()
         if row is not None:
             self.copy_json(row, f"{self.id_of(row)} as JSON")
+
+    def exports(self) -> Iterable[Export]:
+        """Offer the row under the cursor."""
+        row = self.current()
+        return () if row is None else self.export(row, self.id_of(row))
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
         """Filter as it is typed; an unclear one hides nothing and says why."""

@@ -16,19 +16,23 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from console.events import (
+    ControlHeard,
     EventsDropped,
     LinkAnswered,
     LinkChanged,
     LinkCondition,
+    OperatorReported,
     ServiceReported,
     StatusReported,
 )
 from console.source import Sink
 from console.source.backlog import BacklogReader
-from contracts import messages, subjects
+from console.source.buckets import BucketFollower
+from contracts import controls, messages, subjects
 from contracts.mesh import ServiceState
-from contracts.messages import StatusChanged
+from contracts.messages import OperatorActed, StatusChanged
 from contracts.settings import nats_servers
+from contracts.topology import CONTROLS
 
 READ_SECONDS = 1.0
 ANSWER_SECONDS = 2
@@ -74,7 +78,7 @@ class BusSource:
                 async with self._connection(sink) as connection:
                     attempt = 0
                     sink(LinkChanged(condition=LinkCondition.CONNECTED))
-                    await self._read_while_connected(connection, sink)
+                    await self._listen_while_connected(connection, sink)
                 reason = connection.reason
             except (nats.errors.Error, OSError, TimeoutError) as error:
                 reason = in_words(error)
@@ -109,10 +113,23 @@ class BusSource:
         finally:
             await connection.close()
 
-    async def _read_while_connected(
+    async def _listen_while_connected(
         self, connection: "_Connection", sink: Sink
     ) -> None:
-        reader = BacklogReader(connection.client.jetstream(timeout=ANSWER_SECONDS))
+        js = connection.client.jetstream(timeout=ANSWER_SECONDS)
+        following = asyncio.create_task(
+            BucketFollower(js, CONTROLS, connection.on_control).run(),
+            name="console.controls",
+        )
+        try:
+            await self._read_while_connected(connection, BacklogReader(js), sink)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _read_while_connected(
+        self, connection: "_Connection", reader: BacklogReader, sink: Sink
+    ) -> None:
         while not connection.is_over and not _cancelled():
             asked = time.monotonic()
             try:
@@ -186,6 +203,11 @@ class _Connection:
         await self.client.subscribe(
             subjects.STATUS_ALL, cb=self._on_status, pending_msgs_limit=WAITING_EVENTS
         )
+        await self.client.subscribe(
+            subjects.MESH_ACTION_ALL,
+            cb=self._on_action,
+            pending_msgs_limit=WAITING_EVENTS,
+        )
         # Connected means listening: what is said from now on is heard.
         await self.client.flush(ANSWER_SECONDS)
 
@@ -226,6 +248,24 @@ class _Connection:
             return
         if isinstance(change, StatusChanged):
             self._sink(StatusReported(change=change))
+
+    async def _on_action(self, message: Msg) -> None:
+        try:
+            acted = messages.decode(message.data)
+        except msgspec.MsgspecError:
+            self._unreadable += 1
+            return
+        if isinstance(acted, OperatorActed):
+            self._sink(OperatorReported(acted=acted))
+
+    def on_control(self, key: str, value: bytes | None) -> None:
+        """Tell of an operator's control."""
+        try:
+            control = None if value is None else controls.decode(value)
+        except msgspec.MsgspecError:
+            self._unreadable += 1
+        else:
+            self._sink(ControlHeard(key=key, control=control))
 
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, nats.errors.SlowConsumerError):

@@ -53,7 +53,7 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         self.sorted_by: str | None = None
         self.reverse = False
         self._key = key
-        self._header: tuple[str, ...] = ()
+        self._header: tuple[tuple[str, int], ...] = ()
         self._shown: list[_Row] = []
         self._written: list[list[Cell]] = []
         self._inks: Inks | None = None
@@ -95,13 +95,15 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         self._follow()
 
     def _bring_header(self, glyphs: Glyphs) -> None:
-        header = tuple(c.label + self._mark(c, glyphs) for c in self.layout_columns)
+        header = tuple(
+            (c.label + self._mark(c, glyphs), c.width) for c in self.layout_columns
+        )
         if header == self._header:
             return
         self._header = header
         self._written = []
         self.clear(columns=True)
-        for column, label in zip(self.layout_columns, header, strict=True):
+        for column, (label, _) in zip(self.layout_columns, header, strict=True):
             justify: Any = "right" if column.right else "left"
             text = Text(
                 label.rjust(column.width) if column.right else label,

@@ -24,9 +24,10 @@ class StatusBar(Static):
         self.set_class(picture.place.is_production, "-production")
         chips = [
             Cell(f" {picture.place.name}", "strong"),
-            Cell("read-only", "quiet"),
+            _arms_chip(picture),
             link_chip(picture),
             *_server_chips(picture),
+            *_gateway_chips(picture),
             *_service_chips(picture),
         ]
         line = _line(picture, chips, _right_chips(picture), self.content_size.width)
@@ -51,6 +52,20 @@ def link_chip(picture: Picture) -> Cell:
     if age > _FRESH_SECONDS:
         return Cell(f"{glyphs.half} live {formats.age(age)}", "warn")
     return Cell(f"{glyphs.dot} live", "good")
+
+
+def _arms_chip(picture: Picture) -> Cell:
+    return Cell("rw", "accent") if picture.acting.armed else Cell("read-only", "quiet")
+
+
+def _gateway_chips(picture: Picture) -> list[Cell]:
+    """Say how the gateway is, where there is one to look up and change through."""
+    acting = picture.acting
+    if acting.operator is None:
+        return []
+    if acting.trouble:
+        return [Cell("GW down", "bad")]
+    return [Cell("GW ok", "quiet")] if acting.reached else []
 
 
 def _server_chips(picture: Picture) -> list[Cell]:

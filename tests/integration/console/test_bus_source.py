@@ -12,10 +12,12 @@ from nats.aio.client import Client
 from console.events import (
     AnyEvent,
     BacklogRead,
+    ControlHeard,
     EventsDropped,
     LaneBacklog,
     LinkAnswered,
     LinkCondition,
+    OperatorReported,
 )
 from console.model import Model
 from console.source.bus import (
@@ -26,6 +28,7 @@ from console.source.bus import (
 )
 from contracts import messages, subjects, topology
 from contracts.channels import LANES, Lane
+from contracts.controls import AnyControl, Pause
 from contracts.mesh import ServiceState
 from contracts.messages import DeadLettered, NotificationQueued, StatusChanged
 from contracts.outcomes import FailureClass
@@ -37,6 +40,7 @@ from tests.unit.console.conformance import Mesh, SourceConformance
 from tests.unit.console.world import (
     NOON,
     SMS_HIGH,
+    acted,
     change,
     moment,
     notification_id,
@@ -73,6 +77,41 @@ def mesh(nats_url: str, client: Client) -> Mesh:
 
 class TestBusSource(SourceConformance):
     pass
+
+
+class TestOperators:
+    async def test_it_passes_on_what_operators_did(self, mesh: Mesh, client: Client):
+        told = acted(NOON)
+        async with mesh.listening() as heard:
+            subject = subjects.mesh_action(told.action)
+            await client.publish(subject, messages.encode(told))
+            await client.publish(subject, b"{}")
+            await until(lambda: any(isinstance(e, EventsDropped) for e in heard), 15)
+
+        assert [e.acted for e in heard if isinstance(e, OperatorReported)] == [told]
+
+    async def test_orders_that_stand_are_told_at_once_and_again_after_a_loss(
+        self, mesh: Mesh, client: Client, nats_server: Nats
+    ):
+        js = client.jetstream()
+        await ensure(js)
+        subject = subjects.bucket_value(topology.CONTROLS.name, "pause.sms.low")
+        pause = Pause(by="ann", at=moment(NOON), reason="they asked")
+        await js.publish(subject, msgspec.json.encode(pause))
+        async with mesh.listening() as heard:
+            await until(lambda: standing(heard) == [("pause.sms.low", pause)], 15)
+
+            await js.publish(subject, headers={"KV-Operation": "DEL"})
+            await until(lambda: standing(heard)[1:] == [("pause.sms.low", None)], 15)
+
+            await nats_server.server.crash()
+            await until(lambda: not mesh.is_connected(), 15)
+            await nats_server.server.start()
+            await until(lambda: standing(heard)[2:] == [("pause.sms.low", None)], 15)
+
+
+def standing(heard: list[AnyEvent]) -> list[tuple[str, AnyControl | None]]:
+    return [(e.key, e.control) for e in heard if isinstance(e, ControlHeard)]
 
 
 def backlogs(heard: list[AnyEvent]) -> list[BacklogRead]:

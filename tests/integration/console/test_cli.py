@@ -260,3 +260,32 @@ async def test_what_cannot_be_recorded_or_replayed_is_said(
     assert replay[0] == record[0] == 2
     assert "text, line 1" in replay[2]
     assert "No such file or directory" in record[2]
+
+
+async def test_who_acts_and_through_which_gateway_is_checked_first(
+    tmp_path: Path, environment: dict[str, str]
+):
+    url = ("--nats-url", "nats://127.0.0.1:1")
+    for arguments, words in (
+        (("--operator", "a\tb"), "printable characters"),
+        (("--operator", "x" * 101), "printable characters"),
+        (("--gateway-url", "gateway.example"), "no address of a gateway"),
+    ):
+        code, out, err = await run(tmp_path, environment, *url, *arguments)
+
+        assert (code, out) == (2, "")
+        assert words in " ".join(err.split())
+
+
+async def test_with_rw_it_says_so(
+    tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
+):
+    async with terminal(
+        tmp_path, environment, "--nats-url", nats_url, "--rw"
+    ) as screen:
+        await until(lambda: screen.shows("● live"), 20)
+        await until(lambda: screen.shows("rw"), 20)
+        assert not screen.shows("read-only")
+        screen.press("\x11")
+
+        assert await asyncio.wait_for(screen.process.wait(), 10) == 0

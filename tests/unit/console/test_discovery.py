@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from console.discovery import NoMesh, find
+from console.discovery import NoMesh, find, find_gateway
 
 
 def ready(folder: Path, **content: object) -> None:
@@ -68,3 +68,25 @@ def test_what_is_no_address_is_refused_without_repeating_it(tmp_path, url):
 
 def test_several_servers_are_named_after_the_first(tmp_path):
     assert found(tmp_path, "nats://a:4222,nats://b:4222")[1] == "a"
+
+
+class TestGateway:
+    def test_the_one_that_runs_here_is_found(self, tmp_path):
+        ready(tmp_path, nats="nats://127.0.0.1:1", gateway="http://127.0.0.1:8080")
+
+        assert find_gateway(None, None, tmp_path) == "http://127.0.0.1:8080"
+
+    def test_the_one_that_runs_here_is_not_that_of_another_bus(self, tmp_path):
+        """What is watched and what is changed must be the same mesh."""
+        ready(tmp_path, nats="nats://127.0.0.1:1", gateway="http://127.0.0.1:8080")
+
+        assert find_gateway(None, "nats://bus.example:4222", tmp_path) is None
+
+    def test_a_given_one_comes_first_and_is_checked(self, tmp_path):
+        there = "https://gateway.example"
+        assert find_gateway(there, "nats://bus.example:4222", tmp_path) == there
+        with pytest.raises(NoMesh, match="no address of a gateway"):
+            find_gateway("gateway.example", None, tmp_path)
+
+    def test_without_any_there_is_none(self, tmp_path):
+        assert find_gateway(None, None, tmp_path) is None

@@ -8,13 +8,22 @@ from console import keys
 from console.app import ConsoleApp
 from console.keys import KEYS, Level
 from console.model.views import LaneHealth
+from console.screens.actions import ActionsScreen
 from console.screens.feed import FeedScreen
 from console.screens.help import PARTS
 from console.screens.lane import LaneScreen
 from console.screens.lanes import LanesScreen
 from console.screens.services import ServicesScreen
+from console.screens.trace import TraceScreen
 
-SCREENS = (LanesScreen, FeedScreen, ServicesScreen, LaneScreen)
+SCREENS = (
+    LanesScreen,
+    TraceScreen,
+    FeedScreen,
+    ServicesScreen,
+    LaneScreen,
+    ActionsScreen,
+)
 SCOPES = {scope for key in KEYS for scope in key.scopes}
 
 

@@ -20,7 +20,7 @@ from console.events import (
 from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.mesh import LaneReading, ServiceCondition, ServiceState
-from contracts.messages import StatusChanged
+from contracts.messages import OperatorActed, StatusChanged
 from contracts.outcomes import FailureClass
 
 #: 2026-11-27 10:42:07 UTC
@@ -86,6 +86,19 @@ def change(at: float, number: int = 1, **changes: Any) -> StatusChanged:
 
 def changed(at: float, number: int = 1, **changes: Any) -> StatusReported:
     return StatusReported(change=change(at, number, **changes))
+
+
+def acted(at: float = NOON, **changes: Any) -> OperatorActed:
+    values: dict[str, Any] = {
+        "id": notification_id(1),
+        "action": "lane.paused",
+        "target": "sms.low",
+        "who": "ann",
+        "reason": "they asked",
+        "tenant": "default",
+        **changes,
+    }
+    return OperatorActed(at=moment(at), **values)
 
 
 def backlog(
