@@ -146,6 +146,7 @@ def test_a_default_that_nothing_needs_may_be_unset(path: Path) -> None:
     assert load(path, text, default="webhook").legs("webhook").keys() == set(Channel)
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")
 def test_a_channel_that_apprise_has_no_url_for_is_refused_when_it_is_routed_there(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
