@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from contracts import topology
 from contracts.settings import nats_servers
 from contracts.topology import Retention
+from tests.waiting import until
 
 
 class Row(NamedTuple):
@@ -178,10 +179,19 @@ class Recorder:
         return ids
 
 
+async def _connected(dsn: str) -> "asyncpg.Connection[asyncpg.Record] | None":
+    """Return a connection to the ledger, or None while it is starting again."""
+    try:
+        return await asyncpg.connect(dsn, timeout=10)
+    except (OSError, TimeoutError, asyncpg.CannotConnectNowError):
+        return None
+
+
 @asynccontextmanager
 async def recorder(addresses: Mapping[str, Any]) -> AsyncIterator[Recorder]:
     """Lend a recorder for the mesh at these addresses."""
-    ledger = await asyncpg.connect(addresses["postgres"], timeout=10)
+    ledger = await until(lambda: _connected(addresses["postgres"]), 30)
+    assert ledger is not None
     try:
         bus = await asyncio.wait_for(nats.connect(nats_servers(addresses["nats"])), 10)
         try:
