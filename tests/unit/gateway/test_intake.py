@@ -293,7 +293,7 @@ async def test_a_key_in_the_spool_has_its_answer_there_though_the_ledger_is_back
 
 
 async def test_a_ledger_that_hangs_is_waited_for_briefly_and_asked_no_more() -> None:
-    async with running(patience_seconds=0.05) as rig:
+    async with running(patience_seconds=0.3) as rig:
         rig.groups.open.clear()
         hanging = submission()
         with pytest.raises(LedgerAway):
