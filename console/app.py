@@ -1,6 +1,7 @@
 """The console application: one model, one source, one clock that paints."""
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from typing import Any, ClassVar
 
 from textual import constants
 from textual.app import App, ScreenStackError, SystemCommand
+from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from console import keys
@@ -150,7 +152,8 @@ class ConsoleApp(App[None]):
         now = self._clock()
         self._painted_second = int(now)
         self.model.dirty = False
-        with self.batch_update():
+        # A screen that is taken down loses its parts before it goes itself.
+        with self.batch_update(), contextlib.suppress(NoMatches):
             screen.paint(self._picture(now))
 
     def action_go(self, mode: str) -> None:

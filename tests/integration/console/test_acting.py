@@ -10,9 +10,11 @@ from textual.widgets import Input
 
 from console.acting import Rights
 from console.app import ConsoleApp
+from console.keys import Level
 from console.model.views import ControlsView
 from console.operator.gateway import GatewayOperator, open_operator
 from console.place import Place
+from console.screens.confirm import ConfirmScreen
 from console.screens.trace import TraceScreen
 from console.source.bus import BusAddress, BusSource
 from contracts.lifecycle import Status
@@ -49,10 +51,21 @@ def app(operator: GatewayOperator, nats_url: str) -> ConsoleApp:
 async def ready(app: ConsoleApp) -> None:
     """Return when the console hears the bus, and the gateway has answered."""
     await until(lambda: app.acting.reached, PATIENCE)
-    await until(
-        lambda: app.model.snapshot(time.time()).link.age_seconds is not None, PATIENCE
-    )
+    await until(lambda: not app._hindrance(Level.MANY), PATIENCE)
     app.paint_now()
+
+
+async def ask(app: ConsoleApp, pilot: Pilot[None], key: str) -> None:
+    """Press a key that changes something; returns when its dialog is there."""
+    app._proposed_at = 0.0
+
+    async def asked() -> bool:
+        if not isinstance(app.screen, ConfirmScreen):
+            await press(pilot, key)  # greyed while the machine keeps the news waiting
+        return isinstance(app.screen, ConfirmScreen)
+
+    await until(asked, PATIENCE)
+    await app.workers.wait_for_complete()
 
 
 def standing(app: ConsoleApp) -> ControlsView:
@@ -74,13 +87,14 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 async def test_a_lane_is_paused_and_resumed(app: ConsoleApp, operator: GatewayOperator):
     async with app.run_test(size=LARGE) as pilot:
         await ready(app)
-        await press(pilot, "P", "y")
+        await ask(app, pilot, "P")
+        await press(pilot, "y")
         await until(lambda: states(app) == ["done"], PATIENCE)
         pause = (await until(lambda: standing(app).pauses, PATIENCE))["sms/high"]
         assert (pause.target, pause.by) == ("sms.high", "ann")
 
-        app._proposed_at = 0.0
-        await press(pilot, "P", "y")
+        await ask(app, pilot, "P")
+        await press(pilot, "y")
         await until(lambda: states(app) == ["done", "done"], PATIENCE)
         await until(lambda: not standing(app).pauses, PATIENCE)
 
@@ -97,17 +111,15 @@ async def test_a_wrong_limit_is_set_and_undone(
     async with app.run_test(size=LARGE) as pilot:
         await ready(app)
         for number in ("40", "4"):
-            app._proposed_at = 0.0
-            await press(pilot, "L", "down", *number, "enter", "x", "enter")
+            await ask(app, pilot, "L")
+            await press(pilot, "down", *number, "enter", "x", "enter")
             await press(pilot, *"sms", "enter")
             await until(lambda: standing(app).limits, PATIENCE)
         await until(
             lambda: standing(app).limits["channel.sms"].per_second == 4, PATIENCE
         )
 
-        app._proposed_at = 0.0
-        await press(pilot, "U")
-        await app.workers.wait_for_complete()
+        await ask(app, pilot, "U")
         await press(pilot, "down", "x", "enter", *"sms", "enter")
         await until(
             lambda: standing(app).limits["channel.sms"].per_second == 40, PATIENCE
@@ -129,7 +141,8 @@ async def test_a_stuck_notification_is_found_by_its_recipient_and_cancelled(
         assert isinstance(screen, TraceScreen)
         await until(lambda: screen._subject == id_, PATIENCE)
 
-        await press(pilot, "X", "y")
+        await ask(app, pilot, "X")
+        await press(pilot, "y")
         await until(lambda: states(app) == ["done"], PATIENCE)
 
     assert (await operator.notification(id_)).status is Status.CANCELLED

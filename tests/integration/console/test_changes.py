@@ -117,7 +117,7 @@ class TestGreyed:
             await desk.paint()
             assert "GW ok" in desk.lines()[0]
             await desk.press("P")
-            assert dialog(desk)
+            assert isinstance(desk.app.screen, ConfirmScreen)
 
     async def test_a_lost_link_greys_changes_and_stops_an_open_dialog(
         self, console: Open, operator: ScriptedOperator
@@ -205,7 +205,7 @@ class TestOne:
 
             await desk.wait(0.5)
             await desk.press("P")
-            assert dialog(desk)
+            assert isinstance(desk.app.screen, ConfirmScreen)
 
     async def test_a_paused_lane_is_resumed_by_the_same_key(
         self, console: Open, operator: ScriptedOperator
