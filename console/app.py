@@ -26,6 +26,8 @@ from console.screens.feed import FeedScreen
 from console.screens.help import HelpScreen
 from console.screens.lanes import LanesScreen
 from console.screens.mesh_screen import MeshScreen
+from console.screens.providers import ProvidersScreen
+from console.screens.schedule import ScheduleScreen
 from console.screens.services import ServicesScreen
 from console.screens.trace import TraceScreen
 from console.source import Source
@@ -60,7 +62,9 @@ class ConsoleApp(App[None]):
         "lanes": LanesScreen,
         "trace": TraceScreen,
         "feed": FeedScreen,
+        "providers": ProvidersScreen,
         "services": ServicesScreen,
+        "schedule": ScheduleScreen,
     }
     DEFAULT_MODE = "lanes"
     BINDINGS = keys.bindings("app")
@@ -271,6 +275,8 @@ class ConsoleApp(App[None]):
             link=live.link,
             now=now,
             flow=lambda lane: self.model.flow(lane, snapshot.at),
+            provider_flow=lambda name: self.model.provider_flow(name, snapshot.at),
+            runs_of=self.model.runs_of,
             place=self._place,
             acting=self.acting,
             inks=self._inks,

@@ -3,26 +3,22 @@
 Exit codes: 0 done, 1 the bus cannot be reached, 2 wrong usage or no mesh to watch.
 """
 
-import asyncio
 import getpass
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import uvloop
 
-from console import discovery, plain
+from console import discovery
 from console.acting import Rights
 from console.app import ConsoleApp
-from console.events import AnyEvent, StatusReported
-from console.model.views import Snapshot
 from console.operator.gateway import open_operator
 from console.place import Place
-from console.sentences import trouble_of
 from console.source import Source
 from console.source.bus import BusSource
 from console.source.recorded import (
@@ -32,6 +28,7 @@ from console.source.recorded import (
     RecordingSource,
 )
 from console.themes import THEMES
+from console.twins import COMMANDS, end
 from contracts.oversight import OPERATOR_AT_MOST_CHARACTERS
 
 
@@ -50,7 +47,7 @@ class Target:
                 self.url, self.creds, self.environment, Path.cwd()
             )
         except discovery.NoMesh as error:
-            _end(str(error), code=2)
+            end(str(error), code=2)
         return BusSource(address), place
 
 
@@ -69,7 +66,7 @@ class Door:
         try:
             return discovery.find_gateway(self.url, target.url, Path.cwd())
         except discovery.NoMesh as error:
-            _end(str(error), code=2)
+            end(str(error), code=2)
 
     def rights(self) -> Rights:
         """Return what may be done."""
@@ -97,11 +94,6 @@ def _login() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a user without a name, as in some containers
         return "unnamed"
-
-
-def _end(sentence: str, code: int) -> NoReturn:
-    click.echo(f"tocsin console: {sentence}", err=True)
-    sys.exit(code)
 
 
 @click.group(invoke_without_command=True, context_settings={"max_content_width": 100})
@@ -253,7 +245,7 @@ def _watch(
             try:
                 file = stack.enter_context(record.open("ab", buffering=0))
             except OSError as error:
-                _end(f"cannot record to {record}: {error.strerror}", code=2)
+                end(f"cannot record to {record}: {error.strerror}", code=2)
             recorder = RecordingSource(source, file)
             source = recorder
             look["recording"] = lambda: (
@@ -279,7 +271,7 @@ def _replay(path: Path, speed: float, look: dict[str, Any]) -> None:
     try:
         recording = Recording(path)
     except (OSError, RecordingBroken) as error:
-        _end(f"cannot replay: {error}", code=2)
+        end(f"cannot replay: {error}", code=2)
     source = RecordedSource(recording, speed=speed)
     place = Place(name=path.name, replayed=True)
     _run(_shown(ConsoleApp(source, place, clock=source.clock, **look)))
@@ -294,94 +286,5 @@ def _run(console: Coroutine[Any, Any, int]) -> None:
     sys.exit(uvloop.run(console))
 
 
-_json_option = click.option(
-    "--json",
-    "as_json",
-    envvar="TOCSIN_CONSOLE_JSON",
-    show_envvar=True,
-    is_flag=True,
-    help="Print JSON, one document a line.",
-)
-_watch_option = click.option(
-    "--watch",
-    envvar="TOCSIN_CONSOLE_WATCH",
-    show_envvar=True,
-    is_flag=True,
-    help="Print again every second until stopped.",
-)
-
-
-@main.command()
-@_json_option
-@_watch_option
-@click.pass_obj
-def lanes(target: Target, as_json: bool, watch: bool) -> None:
-    """Print the lanes: what waits, how fast it goes, what fails."""
-    _print(target, plain.lanes_json if as_json else plain.lanes_text, watch, as_json)
-
-
-@main.command()
-@_json_option
-@_watch_option
-@click.pass_obj
-def services(target: Target, as_json: bool, watch: bool) -> None:
-    """Print the processes of the mesh and how they are."""
-    _print(
-        target, plain.services_json if as_json else plain.services_text, watch, as_json
-    )
-
-
-@main.command()
-@_json_option
-@click.pass_obj
-def feed(target: Target, as_json: bool) -> None:
-    """Print every status change as it happens, until stopped."""
-    _end_well(_print_changes(target, as_json))
-
-
-def _print(
-    target: Target, write: Callable[[Snapshot], str], watch: bool, as_json: bool
-) -> None:
-    _end_well(_print_snapshots(target, write, watch, as_json))
-
-
-async def _print_snapshots(
-    target: Target, write: Callable[[Snapshot], str], watch: bool, as_json: bool
-) -> None:
-    source, _ = target.find()
-    async with plain.Watch(source) as watching:
-        await watching.connected()
-        await asyncio.sleep(plain.SETTLE_SECONDS)
-        async for snapshot in watching.snapshots():
-            text = write(snapshot)
-            trouble = trouble_of(snapshot.link)
-            if watch and not as_json:
-                click.clear()
-            click.echo(text)
-            if trouble and not as_json:
-                click.echo(trouble, err=True)
-            if not watch:
-                return
-
-
-async def _print_changes(target: Target, as_json: bool) -> None:
-    source, _ = target.find()
-    write = plain.change_json if as_json else plain.change_text
-    async with plain.Watch(source) as watching:
-
-        def show(event: AnyEvent) -> None:
-            if isinstance(event, StatusReported):
-                click.echo(write(event.change))
-
-        watching.on_event = show
-        await watching.connected()
-        await asyncio.Event().wait()
-
-
-def _end_well(command: Coroutine[Any, Any, None]) -> None:
-    try:
-        uvloop.run(command)
-    except plain.Unreachable as error:
-        _end(f"the bus cannot be reached: {error}", code=1)
-    except (KeyboardInterrupt, BrokenPipeError):
-        return
+for command in COMMANDS:
+    main.add_command(command)

@@ -55,7 +55,7 @@ class Key:
 SCREENS = Binding.Group("Screens", compact=True)
 
 _APP = frozenset({"app"})
-_TABLES = frozenset({"lanes", "services"})
+_TABLES = frozenset({"lanes", "providers", "services", "schedule", "job"})
 _LANES = frozenset({"lanes", "lane"})
 _LISTS = _TABLES | {"feed"}
 
@@ -85,6 +85,14 @@ KEYS: tuple[Key, ...] = (
         scopes=_APP,
     ),
     Key(
+        id="screen.providers",
+        key="5",
+        action="app.go('providers')",
+        label="Providers",
+        tooltip="The providers: breakers, shares, latency, failures",
+        scopes=_APP,
+    ),
+    Key(
         id="screen.services",
         key="6",
         action="app.go('services')",
@@ -93,13 +101,21 @@ KEYS: tuple[Key, ...] = (
         scopes=_APP,
     ),
     Key(
+        id="screen.schedule",
+        key="7",
+        action="app.go('schedule')",
+        label="Schedule",
+        tooltip="The scheduler's jobs, and what their runs repaired",
+        scopes=_APP,
+    ),
+    Key(
         id="open",
         key="enter",
         action="screen.open",
         label="Open",
-        tooltip="Open the lane under the cursor",
+        tooltip="Open what is under the cursor",
         shown="enter",
-        scopes=frozenset({"lane_table"}),
+        scopes=frozenset({"opening_table"}),
     ),
     Key(
         id="open-trace",
@@ -127,7 +143,7 @@ KEYS: tuple[Key, ...] = (
         label="Back",
         tooltip="Go back to where one came from",
         shown="esc",
-        scopes=frozenset({"lane", "trace", "actions"}),
+        scopes=frozenset({"lane", "provider", "trace", "actions"}),
     ),
     Key(
         id="filter",
@@ -196,7 +212,7 @@ KEYS: tuple[Key, ...] = (
         action="copy_row",
         label="Copy row",
         tooltip="Copy the row under the cursor as JSON",
-        scopes=_LISTS | {"lane", "actions"},
+        scopes=_LISTS | {"lane", "provider", "actions"},
         in_footer=False,
     ),
     Key(
@@ -385,7 +401,9 @@ _ASKS = {
 #: Where the keys of a part of a screen work, in words.
 _PLACES = {
     "lane": "a lane",
-    "lane_table": "lanes",
+    "provider": "a provider",
+    "job": "a job",
+    "opening_table": "lanes, providers, schedule",
     "table": "lists",
     "feed_view": "lists",
 }

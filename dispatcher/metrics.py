@@ -350,8 +350,8 @@ class Metrics:
         self._throttled_seconds[channel] += seconds
 
     def throttled_seconds(self) -> dict[Channel, float]:
-        """Return how long each channel had work and no token, where it ever had none."""
-        return {c: seconds for c, seconds in self._throttled_seconds.items() if seconds}
+        """Return how long each channel had work and no token."""
+        return dict(self._throttled_seconds)
 
     def pacing_fell_back(self) -> None:
         """Say that the limit is a local share from now on."""

@@ -1,7 +1,10 @@
+from itertools import count
+
 import pytest
 
-from console.events import ServiceReported, StatusReported
+from console.events import BreakerHeard, ServiceReported, StatusReported
 from console.source.scripted import ScriptedSource
+from contracts.breakers import BreakerState
 from contracts.mesh import ServiceState
 from contracts.messages import StatusChanged
 from tests.unit.console.conformance import Mesh, SourceConformance
@@ -19,4 +22,11 @@ class TestScriptedSource(SourceConformance):
         async def say_change(change: StatusChanged) -> None:
             source.tell(StatusReported(change=change))
 
-        return Mesh(source, say_state, say_change)
+        revisions = count(1)
+
+        async def agree(provider: str, state: BreakerState) -> None:
+            source.tell(
+                BreakerHeard(provider=provider, state=state, revision=next(revisions))
+            )
+
+        return Mesh(source, say_state, say_change, agree)
