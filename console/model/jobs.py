@@ -1,7 +1,7 @@
 """The scheduler's jobs, and the runs of them that the console heard of."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from console.model.views import JobHealth, JobView, RunView
@@ -15,6 +15,9 @@ LATE_SECONDS = 5.0
 FORGET_SECONDS = 24 * 3600.0
 #: Jobs that look for what others lost: their last run is worth a row, whatever it found.
 RECONCILERS = frozenset({"reconcile", "orphans", "dead_letter_sweep"})
+#: Of a job that runs more often than this only the last run with an effect is worth a row:
+#: having one is its daily work.
+SELDOM_SECONDS = 10.0
 
 
 @dataclass
@@ -70,22 +73,30 @@ class JobBook:
     def runs(self) -> tuple[RunView, ...]:
         """Return the runs that repaired something or failed, newest first.
 
-        Of what looks for losses the last run is among them whatever it found.
+        Of jobs that do so all the time the last one stands for all; of what looks for losses
+        the last run is among them whatever it found.
         """
-        told = [
-            run
-            for job in self._jobs.values()
-            for run in job.runs
-            if run.repaired
-            or run.health is JobHealth.FAILED
-            or (run.name in RECONCILERS and run is job.runs[-1])
-        ]
+        told = [run for job in self._jobs.values() for run in _telling(job)]
         return tuple(sorted(told, key=lambda run: -run.started_at))
 
     def runs_of(self, name: str) -> Sequence[RunView]:
         """Return all runs heard of one job, newest first."""
         job = self._jobs.get(name)
         return [] if job is None else list(reversed(job.runs))
+
+
+def _telling(job: _Job) -> Iterator[RunView]:
+    seldom = job.reading.period_seconds >= SELDOM_SECONDS
+    repaired = False
+    for run in reversed(job.runs):
+        if run.health is JobHealth.FAILED:
+            yield run
+        elif run.repaired:
+            if seldom or not repaired:
+                yield run
+            repaired = True
+        elif run is job.runs[-1] and run.name in RECONCILERS:
+            yield run
 
 
 def _before(reading: JobReading, known: JobReading) -> bool:

@@ -144,6 +144,28 @@ class TestRuns:
 
         assert [(run.name, run.started_at) for run in runs] == [("reconcile", NOON + 2)]
 
+    def test_of_what_has_an_effect_all_the_time_the_last_run_stands_for_all(
+        self, model
+    ):
+        for second in range(10):
+            at = NOON + second
+            run = job(
+                "release",
+                period_seconds=1.0,
+                started_at=at,
+                outcome=FAILED if second == 4 else FINISHED,
+                repaired=0 if second == 4 else 7,
+            )
+            tell(model, at, run)
+
+        runs = model.snapshot(NOON + 9).runs
+
+        assert [(run.started_at - NOON, run.repaired) for run in runs] == [
+            (9, 7),
+            (4, 0),
+        ]
+        assert len(model.runs_of("release")) == 10
+
     def test_a_run_that_is_told_many_times_is_one(self, model):
         for second in range(5):
             tell(model, NOON + second, job(started_at=NOON, outcome=FINISHED))
