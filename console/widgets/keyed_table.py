@@ -79,10 +79,7 @@ def word_column(
 
 
 def fitted(columns: Sequence[Column[_Row]], room: int) -> list[Column[_Row]]:
-    """Leave out what can be spared most until the rest fits.
-
-    Widths hold their own gap: the tables that use this have no padding in their cells.
-    """
+    """Leave out what can be spared most until the rest fits; widths hold their own gap."""
     kept = list(columns)
     while sum(column.width for column in kept) > room:
         most = max(kept, key=lambda column: column.spare)
@@ -111,7 +108,6 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         super().__init__(
             cursor_type="row",
             cursor_foreground_priority="renderable",
-            cell_padding=0,
             **options,
         )
         self.layout_columns: Sequence[Column[_Row]] = ()
@@ -147,7 +143,11 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         return self.sorted_by or "its own order"
 
     def fit(self, columns: Sequence[Column[_Row]], room: int) -> None:
-        """Use those of these columns that ``room`` characters have place for."""
+        """Use those of these columns that ``room`` characters have place for.
+
+        Their widths hold their own gap, so cells are not padded.
+        """
+        self.cell_padding = 0
         self.layout_columns = fitted(columns, room - _MARGIN)
 
     def show(self, rows: Sequence[_Row], inks: Inks, glyphs: Glyphs) -> None:
