@@ -22,6 +22,7 @@ from console.picture import Picture
 from console.place import Place
 from console.screens.actions import ActionsScreen
 from console.screens.confirm import ConfirmScreen
+from console.screens.dlq import DlqScreen
 from console.screens.feed import FeedScreen
 from console.screens.help import HelpScreen
 from console.screens.lanes import LanesScreen
@@ -60,6 +61,7 @@ class ConsoleApp(App[None]):
     CSS_PATH = "console.tcss"
     MODES: ClassVar = {
         "lanes": LanesScreen,
+        "dlq": DlqScreen,
         "trace": TraceScreen,
         "feed": FeedScreen,
         "providers": ProvidersScreen,

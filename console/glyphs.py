@@ -33,6 +33,8 @@ class Glyphs:
     """The axis of a chart."""
     step: str
     """Between the parts of a path."""
+    opened: str
+    closed: str
 
     def tone(self, tone: Tone) -> str:
         """Return the sign of a line of the feed."""
@@ -127,6 +129,8 @@ UNICODE = Glyphs(
     between="·",
     wall="│",
     step="›",  # noqa: RUF001
+    opened="▾",
+    closed="▸",
 )
 
 ASCII = Glyphs(
@@ -144,4 +148,6 @@ ASCII = Glyphs(
     between="-",
     wall="|",
     step=">",
+    opened="-",
+    closed="+",
 )

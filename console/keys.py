@@ -55,7 +55,9 @@ class Key:
 SCREENS = Binding.Group("Screens", compact=True)
 
 _APP = frozenset({"app"})
-_TABLES = frozenset({"lanes", "providers", "services", "schedule", "job"})
+_DLQ = frozenset({"dlq"})
+_STATES = frozenset({"lanes", "providers", "services", "schedule", "job"})
+_TABLES = _STATES | _DLQ
 _LANES = frozenset({"lanes", "lane"})
 _LISTS = _TABLES | {"feed"}
 
@@ -66,6 +68,14 @@ KEYS: tuple[Key, ...] = (
         action="app.go('lanes')",
         label="Lanes",
         tooltip="The lanes: what waits, how fast it goes, what fails",
+        scopes=_APP,
+    ),
+    Key(
+        id="screen.dlq",
+        key="2",
+        action="app.go('dlq')",
+        label="Dead letters",
+        tooltip="The dead letters, by what they died of",
         scopes=_APP,
     ),
     Key(
@@ -160,7 +170,7 @@ KEYS: tuple[Key, ...] = (
         action="troubles",
         label="Trouble",
         tooltip="Show only what is failing, or everything again",
-        scopes=_LISTS,
+        scopes=_STATES | {"feed"},
     ),
     Key(
         id="sort",
@@ -269,6 +279,52 @@ KEYS: tuple[Key, ...] = (
         scopes=_LANES,
         level=Level.MANY,
         in_footer=False,
+    ),
+    Key(
+        id="mark",
+        key="space",
+        action="mark",
+        label="Mark",
+        tooltip="Mark the letter; of a group, those that are loaded",
+        scopes=_DLQ,
+        in_footer=False,
+    ),
+    Key(
+        id="mark-all",
+        key="asterisk",
+        action="mark_all",
+        label="Mark all",
+        tooltip="Mark all that match, loaded or not, or none",
+        shown="*",
+        scopes=_DLQ,
+        in_footer=False,
+    ),
+    Key(
+        id="export",
+        key="e",
+        action="export",
+        label="Export",
+        tooltip="Write the marked, or all that match, to a file",
+        scopes=_DLQ,
+        in_footer=False,
+    ),
+    Key(
+        id="replay",
+        key="R",
+        action="replay",
+        label="Replay",
+        tooltip="Have the marked, or the current, sent again",
+        scopes=_DLQ,
+        level=Level.ONE,
+    ),
+    Key(
+        id="discard",
+        key="D",
+        action="discard",
+        label="Discard",
+        tooltip="Put the marked, or the current, away for good",
+        scopes=_DLQ,
+        level=Level.DESTROY,
     ),
     Key(
         id="cancel",
@@ -403,7 +459,7 @@ _PLACES = {
     "lane": "a lane",
     "provider": "a provider",
     "job": "a job",
-    "opening_table": "lanes, providers, schedule",
+    "opening_table": "dlq, lanes, providers, schedule",
     "table": "lists",
     "feed_view": "lists",
 }

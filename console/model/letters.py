@@ -1,6 +1,6 @@
 """Dead letters as a tree: groups that died of the same, and the letters of those opened."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -46,7 +46,13 @@ class Selection(View, frozen=True):
     words: str
     count: int | None
     """How many as far as is known here; the gateway's dry run says it for sure."""
-    single: bool = False
+    letters: tuple[Letter, ...] | None = None
+    """The letters themselves, where the filter names them one by one."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it is just one letter."""
+        return self.letters is not None and len(self.letters) == 1
 
 
 class TooManyMarked(Exception):
@@ -84,14 +90,16 @@ class LetterTree:
         return self.total if self.everything else len(self._marks)
 
     def fill(self, which: LetterFilter, groups: Iterable[Group]) -> None:
-        """Take the groups of a filter. Those that were open stay so, without their letters."""
+        """Take the groups of a filter.
+
+        Those that were open stay so, without their letters; marks are gone with those.
+        """
         opened = {key for key, branch in self._branches.items() if branch.opened}
         self._branches = {}
         for group in groups:
             key = key_of(group)
             self._branches[key] = _Branch(group, opened=key in opened)
-        if which != self.which:
-            self.unmark()
+        self.unmark()
         self.which, self.loaded = which, True
 
     def toggle(self, group: str) -> bool:
@@ -170,22 +178,21 @@ class LetterTree:
         if self._marks:
             if len(self._marks) > IDS_AT_MOST:
                 raise TooManyMarked
-            count = len(self._marks)
-            words = "the marked one" if count == 1 else f"the {count:,} marked"
-            ids = sorted(self._marks)
-            which = LetterFilter(ids=ids)
-            return Selection(which=which, words=words, count=count, single=count == 1)
+            marked = [one for one in self._loaded() if one.id in self._marks]
+            return _named(marked, f"{len(marked):,} marked")
         if current is None or current.kind is RowKind.MORE:
             return None
         if current.letter is not None:
-            which = LetterFilter(ids=[current.letter.id])
-            words = str(current.letter.notification_id)
-            return Selection(which=which, words=words, count=1, single=True)
+            return _named([current.letter], str(current.letter.notification_id))
         return Selection(
             which=self.filter_of(current.group),
             words=current.group,
             count=current.count,
         )
+
+    def _loaded(self) -> Iterator[Letter]:
+        for branch in self._branches.values():
+            yield from branch.letters
 
     def _letter_row(self, group: str, letter: Letter) -> LetterRow:
         return LetterRow(
@@ -201,6 +208,15 @@ class LetterTree:
             marked=self.everything or letter.id in self._marks,
             letter=letter,
         )
+
+
+def _named(letters: Sequence[Letter], words: str) -> Selection:
+    return Selection(
+        which=LetterFilter(ids=[letter.id for letter in letters]),
+        words=words,
+        count=len(letters),
+        letters=tuple(letters),
+    )
 
 
 def key_of(group: Group) -> str:

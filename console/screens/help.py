@@ -60,6 +60,7 @@ class HelpScreen(ModalScreen[None]):
 #: The widgets of each screen that have keys of their own.
 PARTS = {
     "lanes": ("opening_table", "table"),
+    "dlq": ("opening_table", "table"),
     "providers": ("opening_table", "table"),
     "schedule": ("opening_table", "table"),
     "job": ("table",),

@@ -61,7 +61,7 @@ def job_columns(glyphs: Glyphs) -> list[Column[JobView]]:
         ),
         word_column(
             "  holder",
-            18,
+            17,
             lambda row: f"  {row.holder}",
             ink=lambda _row: "quiet",
             spare=5,

@@ -117,7 +117,7 @@ def lane_columns(
         number_column("oldest", 7, lambda lane: lane.oldest_seconds, formats.age),
         number_column(
             "limit",
-            7,
+            6,
             lambda lane: lane.limit_share,
             formats.share,
             ink=lambda lane: "warn" if lane.health is LaneHealth.AT_LIMIT else "plain",

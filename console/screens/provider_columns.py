@@ -31,7 +31,7 @@ def provider_columns(glyphs: Glyphs) -> list[Column[ProviderView]]:
         number_column("probe", 7, lambda row: row.next_probe_seconds, formats.age),
         Column(
             label="  share",
-            width=17,
+            width=16,
             cell=lambda row: Cell(f"  {shares_of(row)}", _share_ink(row)),
             by=lambda row: sum(row.shares.values()),
             grows=True,

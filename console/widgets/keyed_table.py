@@ -17,7 +17,7 @@ from console.themes import Inks
 _Row = TypeVar("_Row")
 
 #: What a table keeps free at its left, and for a scroll bar at its right.
-_MARGIN = 1
+_MARGIN = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         if inks is not self._inks:
             self._inks = inks
             self._written = [[] for _ in self._written]
-        self._shown = self._sorted(rows)
+        self._shown = self.in_order(rows)
         self._resize(len(self._shown))
         for place, row in enumerate(self._shown):
             self._write(place, [column.cell(row) for column in self.layout_columns])
@@ -192,7 +192,8 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
             return ""
         return glyphs.up if column.least_first != self.reverse else glyphs.down
 
-    def _sorted(self, rows: Sequence[_Row]) -> list[_Row]:
+    def in_order(self, rows: Sequence[_Row]) -> list[_Row]:
+        """Return the rows as they are sorted."""
         column = next(
             (c for c in self.layout_columns if c.label == self.sorted_by), None
         )

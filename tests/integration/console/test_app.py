@@ -51,7 +51,7 @@ class TestScreens:
 
     async def test_only_screens_that_exist_have_a_key(self, console: Open):
         async with console() as desk:
-            for key in "28990":
+            for key in "8990":
                 await desk.press(key)
                 assert isinstance(desk.screen, LanesScreen)
 
@@ -538,7 +538,8 @@ class TestPainting:
 EVERY_SCREEN = (
     ["1"],
     ["enter"],
-    ["escape", "4"],
+    ["escape", "2"],
+    ["4"],
     ["5"],
     ["enter"],
     ["escape", "6"],

@@ -9,6 +9,7 @@ from console.app import ConsoleApp
 from console.keys import KEYS, Level
 from console.model.views import JobHealth, LaneHealth, ProviderHealth
 from console.screens.actions import ActionsScreen
+from console.screens.dlq import DlqScreen
 from console.screens.feed import FeedScreen
 from console.screens.help import PARTS
 from console.screens.job import JobScreen
@@ -22,6 +23,7 @@ from console.screens.trace import TraceScreen
 
 SCREENS = (
     LanesScreen,
+    DlqScreen,
     TraceScreen,
     FeedScreen,
     ProvidersScreen,
