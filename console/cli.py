@@ -1,12 +1,13 @@
 """The command line of the console: the terminal application and its plain twins.
 
-Exit codes: 0 done, 1 the bus cannot be reached, 2 wrong usage or no mesh to watch.
+Exit codes: 0 done, 1 the bus or the gateway cannot be reached or refuses, 2 wrong usage or
+no mesh to watch.
 """
 
 import getpass
 import sys
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import uvloop
 from console import discovery
 from console.acting import Rights
 from console.app import ConsoleApp
+from console.operator import Operator
 from console.operator.gateway import open_operator
 from console.place import Place
 from console.source import Source
@@ -75,6 +77,25 @@ class Door:
             destructive=self.destructive,
             without="say where it is with --gateway-url or TOCSIN_GATEWAY_URL",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """What a plain command can reach: the mesh, and its gateway."""
+
+    target: Target
+    door: Door
+
+    def find(self) -> tuple[Source, Place]:
+        """Return the mesh's source and what to call it."""
+        return self.target.find()
+
+    def operator(self) -> AbstractAsyncContextManager[Operator]:
+        """Speak to the gateway; ends the program when nobody said where it is."""
+        url = self.door.gateway(self.target)
+        if url is None:
+            end("no gateway to ask: " + self.door.rights().without, code=2)
+        return open_operator(url, self.door.api_key, self.door.operator)
 
 
 def _name(
@@ -216,7 +237,14 @@ def main(
     The commands print the same as plain text or JSON.
     """
     target = Target(url=nats_url, creds=nats_creds, environment=environment)
-    context.obj = target
+    door = Door(
+        url=gateway_url,
+        api_key=api_key,
+        operator=operator,
+        armed=armed,
+        destructive=destructive,
+    )
+    context.obj = Reach(target=target, door=door)
     if context.invoked_subcommand is not None:
         return
     look: dict[str, Any] = {"ascii_only": ascii_only}
@@ -225,13 +253,6 @@ def main(
     if replay is not None:
         _replay(replay, speed, look)
     else:
-        door = Door(
-            url=gateway_url,
-            api_key=api_key,
-            operator=operator,
-            armed=armed,
-            destructive=destructive,
-        )
         _watch(target, door, record, look)
 
 

@@ -20,6 +20,7 @@ from console.model.views import (
     ServiceView,
     Snapshot,
 )
+from console.operator import Group, Letter
 from console.readings import breaker_of, shares_of, used_of_limit, window_of
 from console.source import Source
 from contracts.messages import StatusChanged
@@ -206,6 +207,50 @@ def schedule_text(snapshot: Snapshot) -> str:
             table(runs, [_run_row(row) for row in snapshot.runs], left=4),
         )
     )
+
+
+def groups_json(groups: Sequence[Group], now: datetime) -> str:
+    """Write groups of dead letters as one line of JSON."""
+    return _json(at=now, groups=groups)
+
+
+def groups_text(groups: Sequence[Group], now: datetime) -> str:
+    """Write groups of dead letters as a table."""
+    header = ["channel", "class", "reason", "count", "first", "last"]
+    rows = [
+        [
+            group.channel,
+            group.class_,
+            group.reason,
+            formats.count(group.count),
+            formats.age((now - group.first).total_seconds()),
+            formats.age((now - group.last).total_seconds()),
+        ]
+        for group in groups
+    ]
+    return table(header, rows, left=3)
+
+
+def letters_json(letters: Sequence[Letter]) -> str:
+    """Write dead letters as lines of JSON."""
+    return msgspec.json.Encoder().encode_lines(letters).decode().rstrip()
+
+
+def letters_text(letters: Sequence[Letter]) -> str:
+    """Write dead letters as a table."""
+    header = ["notification", "channel", "priority", "class", "failed", "reason"]
+    rows = [
+        [
+            str(letter.notification_id),
+            letter.channel,
+            letter.priority,
+            letter.class_,
+            f"{letter.failed_at:%Y-%m-%d %H:%M:%SZ}",
+            letter.reason,
+        ]
+        for letter in letters
+    ]
+    return table(header, rows, left=6)
 
 
 def change_text(change: StatusChanged) -> str:

@@ -183,6 +183,22 @@ async def test_what_a_filter_leaves_is_printed(
     assert [row.split()[:2] for row in rows] == [["acme", "open"]]
 
 
+async def test_dead_letters_need_a_gateway_and_say_so(
+    tmp_path: Path, environment: dict[str, str]
+):
+    bus = ("--nats-url", "nats://127.0.0.1:1")
+
+    code, out, err = await run(tmp_path, environment, *bus, "dlq")
+    assert (code, out) == (2, "")
+    assert "no gateway to ask: say where it is with --gateway-url" in err
+
+    away = ("--gateway-url", "http://127.0.0.1:1")
+    code, out, err = await run(tmp_path, environment, *bus, *away, "dlq", "--json")
+    assert (code, out) == (1, "")
+    assert "http://127.0.0.1:1" in err
+    assert err.count("\n") == 1
+
+
 async def test_a_filter_that_cannot_be_read_is_wrong_usage(
     tmp_path: Path, environment: dict[str, str]
 ):

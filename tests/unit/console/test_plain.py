@@ -4,7 +4,9 @@ import pytest
 
 from console import plain
 from console.model import Model
+from console.operator import Group
 from console.source.scripted import ScriptedSource
+from tests.unit.console.people import letter
 from tests.unit.console.world import (
     CONNECTED,
     LOST,
@@ -12,6 +14,7 @@ from tests.unit.console.world import (
     backlog,
     busy,
     change,
+    moment,
     reported,
 )
 
@@ -120,6 +123,40 @@ def test_the_schedule_as_json_says_what_was_repaired(model):
     reconcile = next(job for job in said["jobs"] if job["name"] == "reconcile")
     assert reconcile["why"] == {"message_lost": 3, "lease_ended": 12}
     assert said["runs"][0]["started_at"] >= said["runs"][-1]["started_at"]
+
+
+def test_dead_letters_are_a_table_by_what_they_died_of():
+    group = Group(
+        channel="sms",
+        class_="permanent",
+        reason="not a number",
+        count=1_204,
+        first=moment(NOON - 6720),
+        last=moment(NOON - 60),
+    )
+
+    header, row = plain.groups_text([group], moment(NOON)).splitlines()
+
+    assert header.split() == ["channel", "class", "reason", "count", "first", "last"]
+    assert row.split() == [
+        "sms",
+        "permanent",
+        "not",
+        "a",
+        "number",
+        "1,204",
+        "1h52m",
+        "1m",
+    ]
+    [said] = json.loads(plain.groups_json([group], moment(NOON)))["groups"]
+    assert said["class"] == "permanent"
+
+
+def test_each_dead_letter_is_a_line():
+    one = letter()
+
+    assert str(one.notification_id) in plain.letters_text([one]).splitlines()[1]
+    assert json.loads(plain.letters_json([one]))["id"] == str(one.id)
 
 
 def test_services_say_which_is_older_or_configured_otherwise():
