@@ -281,6 +281,15 @@ KEYS: tuple[Key, ...] = (
         in_footer=False,
     ),
     Key(
+        id="breaker",
+        key="B",
+        action="breaker",
+        label="Breaker",
+        tooltip="Hold the breaker open, probe now, or reset it",
+        scopes=frozenset({"providers", "provider"}),
+        level=Level.MANY,
+    ),
+    Key(
         id="mark",
         key="space",
         action="mark",

@@ -1,5 +1,7 @@
 """One provider: its breaker, how it answers, and what each dispatcher says of it."""
 
+from collections.abc import Iterable
+
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -10,12 +12,13 @@ from console.model.views import ProviderView
 from console.picture import Picture
 from console.readings import shares_of, used_of_limit
 from console.screens.lane_columns import PROVIDER_INKS
-from console.screens.mesh_screen import MeshScreen
+from console.screens.mesh_screen import Export
+from console.screens.provider_actions import ProviderActions
 from console.widgets.figure import Figure
 from console.widgets.provider_charts import ProviderCharts
 
 
-class ProviderScreen(MeshScreen):
+class ProviderScreen(ProviderActions):
     """Everything the console knows of one provider."""
 
     scope = "provider"
@@ -57,6 +60,14 @@ class ProviderScreen(MeshScreen):
         """Copy the provider as JSON."""
         if self._last is not None:
             self.copy_json(self._last, f"{self._last.name} as JSON")
+
+    def provider_in_hand(self) -> ProviderView | None:
+        """Return the provider that is shown."""
+        return self._last
+
+    def exports(self) -> Iterable[Export]:
+        """Offer the provider."""
+        return () if self._last is None else self.export(self._last, self._last.name)
 
     def _draw_figures(self, view: ProviderView) -> None:
         latency = view.latency_p95_seconds

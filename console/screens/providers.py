@@ -8,6 +8,7 @@ from console.model.views import PROVIDER_TROUBLES, ProviderView
 from console.picture import Picture
 from console.readings import PROVIDER_FIELDS
 from console.screens.provider import ProviderScreen
+from console.screens.provider_actions import ProviderActions
 from console.screens.provider_columns import provider_columns
 from console.screens.table_screen import TableScreen
 from console.widgets.filter_bar import FilterBar
@@ -15,7 +16,7 @@ from console.widgets.keyed_table import KeyedTable, OpeningTable
 from console.widgets.provider_charts import ProviderCharts
 
 
-class ProvidersScreen(TableScreen[ProviderView]):
+class ProvidersScreen(ProviderActions, TableScreen[ProviderView]):
     """A row for each provider, and below it the last minutes of the one under the cursor."""
 
     scope = "providers"
@@ -59,12 +60,17 @@ class ProvidersScreen(TableScreen[ProviderView]):
         if row is not None:
             self.app.push_screen(ProviderScreen(row.name))
 
+    def provider_in_hand(self) -> ProviderView | None:
+        """Return the provider under the cursor."""
+        return self.current()
+
     def on_data_table_row_selected(self) -> None:
         """Open the provider that was clicked."""
         self.action_open()
 
     def on_data_table_row_highlighted(self) -> None:
         """Show the last minutes of the provider under the cursor."""
+        self.bring_keys()
         if self.picture is not None:
             self._draw_charts(self.picture)
 

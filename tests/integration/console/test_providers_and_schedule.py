@@ -1,6 +1,12 @@
 import json
 
+import pytest
+from textual.widgets import Input
+
+from console.acting import Rights
 from console.events import BreakerHeard
+from console.operator.scripted import ScriptedOperator
+from console.screens.confirm import ConfirmScreen
 from console.screens.job import JobScreen
 from console.screens.provider import ProviderScreen
 from console.screens.providers import ProvidersScreen
@@ -15,6 +21,7 @@ from tests.unit.console.world import (
     backlog,
     breaker,
     job,
+    moment,
     provider,
     reported,
 )
@@ -63,7 +70,8 @@ class TestProviders:
 
     async def test_only_those_in_trouble(self, console: Open):
         async with console() as desk:
-            await desk.press("5", "z")
+            await desk.press("5")
+            await desk.press("z")
 
             assert desk.table.row_count == 1
             assert desk.table.cursor_key == "fcm"
@@ -79,7 +87,8 @@ class TestProviders:
 
     async def test_enter_opens_a_provider_and_escape_leaves_it(self, console: Open):
         async with console(size=SMALL) as desk:
-            await desk.press("5", "down", "enter")
+            await desk.press("5")
+            await desk.press("down", "enter")
             assert isinstance(desk.screen, ProviderScreen)
             assert "providers › backup" in desk.text()  # noqa: RUF001
             assert "mesh-7c2-305" in desk.text()
@@ -95,7 +104,8 @@ class TestProviders:
         self, console: Open
     ):
         async with console() as desk:
-            await desk.press("5", "enter")
+            await desk.press("5")
+            await desk.press("enter")
             await desk.tell(
                 reported(
                     desk.clock.now, instance="mesh-7c2-305", providers=[provider("new")]
@@ -139,7 +149,8 @@ class TestProviders:
 
     async def test_the_cursor_stays_on_its_provider_when_sorted(self, console: Open):
         async with console() as desk:
-            await desk.press("5", "down", "down")
+            await desk.press("5")
+            await desk.press("down", "down")
             assert desk.table.cursor_key == "smtp"
             for _ in range(4):
                 await desk.press("s")
@@ -147,6 +158,61 @@ class TestProviders:
             await desk.press("o", "c")
 
             assert desk.app.clipboard == "smtp"
+
+
+class TestOrders:
+    @pytest.fixture
+    def operator(self) -> ScriptedOperator:
+        operator = ScriptedOperator("ann", clock=lambda: moment(NOON))
+        operator.carry("acme", "fcm")
+        return operator
+
+    async def answer(self, desk: Desk, **values: str) -> None:
+        await desk.app.workers.wait_for_complete()
+        dialog = desk.app.screen
+        assert isinstance(dialog, ConfirmScreen)
+        for name, value in values.items():
+            dialog.query_one(f"#field-{name}", Input).value = value
+        await desk.pilot.pause()
+        dialog.action_yes()
+        await desk.app.workers.wait_for_complete()
+        await desk.paint()
+
+    async def test_one_that_is_sent_to_is_held_open(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        async with console(operator=operator, rights=Rights(armed=True)) as desk:
+            await desk.press("5")
+            await desk.press("B")
+            await self.answer(desk, reason="they asked us to", typed="acme")
+
+            [entry] = (await operator.audit()).items
+            assert (entry.target, entry.details) == ("acme", {"order": "open"})
+            assert entry.reason == "they asked us to"
+
+    async def test_one_that_is_open_is_probed_or_else_reset(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        async with console(operator=operator, rights=Rights(armed=True)) as desk:
+            await desk.press("5")
+            await desk.press("z", "enter")
+            await desk.press("B")
+            await desk.pilot.pause()
+            assert "Probe fcm now" in desk.text()
+            await desk.press("c")
+            assert "Reset fcm" in desk.text()
+            await self.answer(desk, reason="they are back", typed="fcm")
+
+            [entry] = (await operator.audit()).items
+            assert (entry.target, entry.details) == ("fcm", {"order": "reset"})
+
+    async def test_read_only_greys_it(self, console: Open, operator: ScriptedOperator):
+        async with console(operator=operator) as desk:
+            await desk.press("5")
+            await desk.press("B")
+
+            assert isinstance(desk.screen, ProvidersScreen)
+            assert not desk.screen.active_bindings["B"].enabled
 
 
 class TestSchedule:
@@ -225,7 +291,8 @@ class TestSchedule:
             for second in (10, 20, 30)
         ]
         async with console(told=[(NOON - 60, CONNECTED), *runs]) as desk:
-            await desk.press("7", "tab", "down", "enter")
+            await desk.press("7")
+            await desk.press("tab", "down", "enter")
 
             assert isinstance(desk.screen, JobScreen)
             run = desk.screen.current()
