@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 
 from console.events import (
     AnyEvent,
@@ -14,11 +15,20 @@ from console.events import (
     StatusReported,
 )
 from console.source import Source
+from console.source.scripted import ScriptedSource
 from contracts.breakers import BreakerCondition, BreakerState
 from contracts.channels import Channel
 from contracts.mesh import JobOutcome, JobReading, ProviderReading, ServiceState
 from contracts.messages import StatusChanged
-from tests.unit.console.world import NOON, breaker, change, moment, reading, state
+from tests.unit.console.world import (
+    CONNECTED,
+    NOON,
+    breaker,
+    change,
+    moment,
+    reading,
+    state,
+)
 from tests.waiting import until
 
 
@@ -60,6 +70,24 @@ class Mesh:
         return [
             (e.provider, e.state) for e in self.heard if isinstance(e, BreakerHeard)
         ]
+
+
+def scripted_mesh() -> Mesh:
+    """A mesh that is only spoken of."""
+    source, revisions = ScriptedSource([CONNECTED]), count(1)
+
+    async def say_state(state: ServiceState) -> None:
+        source.tell(ServiceReported(state=state))
+
+    async def say_change(change: StatusChanged) -> None:
+        source.tell(StatusReported(change=change))
+
+    async def agree(provider: str, state: BreakerState) -> None:
+        source.tell(
+            BreakerHeard(provider=provider, state=state, revision=next(revisions))
+        )
+
+    return Mesh(source, say_state, say_change, agree)
 
 
 class SourceConformance:
