@@ -153,6 +153,8 @@ class ConsoleApp(App[None]):
             return
         if not isinstance(screen, MeshScreen) or not screen.is_mounted:
             return
+        if not screen.children:  # it is being taken down
+            return
         now = self._clock()
         self._painted_second = int(now)
         self.model.dirty = False
