@@ -24,10 +24,13 @@ from console.picture import Picture
 from console.place import Place
 from console.screens.actions import ActionsScreen
 from console.screens.confirm import ConfirmScreen
+from console.screens.dlq import DlqScreen
 from console.screens.feed import FeedScreen
 from console.screens.help import HelpScreen
 from console.screens.lanes import LanesScreen
 from console.screens.mesh_screen import MeshScreen
+from console.screens.providers import ProvidersScreen
+from console.screens.schedule import ScheduleScreen
 from console.screens.services import ServicesScreen
 from console.screens.trace import TraceScreen
 from console.source import Source
@@ -60,9 +63,12 @@ class ConsoleApp(App[None]):
     CSS_PATH = "console.tcss"
     MODES: ClassVar = {
         "lanes": LanesScreen,
+        "dlq": DlqScreen,
         "trace": TraceScreen,
         "feed": FeedScreen,
+        "providers": ProvidersScreen,
         "services": ServicesScreen,
+        "schedule": ScheduleScreen,
     }
     DEFAULT_MODE = "lanes"
     BINDINGS = keys.bindings("app")
@@ -148,6 +154,8 @@ class ConsoleApp(App[None]):
         except ScreenStackError:  # between two screens there is none
             return
         if not isinstance(screen, MeshScreen) or not screen.is_mounted:
+            return
+        if not screen.children:  # it is being taken down
             return
         now = self._clock()
         self._painted_second = int(now)
@@ -274,6 +282,8 @@ class ConsoleApp(App[None]):
             link=live.link,
             now=now,
             flow=lambda lane: self.model.flow(lane, snapshot.at),
+            provider_flow=lambda name: self.model.provider_flow(name, snapshot.at),
+            runs_of=self.model.runs_of,
             place=self._place,
             acting=self.acting,
             inks=self._inks,

@@ -1,28 +1,26 @@
 """The command line of the console: the terminal application and its plain twins.
 
-Exit codes: 0 done, 1 the bus cannot be reached, 2 wrong usage or no mesh to watch.
+Exit codes: 0 done, 1 the bus or the gateway cannot be reached or refuses, 2 wrong usage or
+no mesh to watch.
 """
 
-import asyncio
 import getpass
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import uvloop
 
-from console import discovery, plain
+from console import discovery
 from console.acting import Rights
 from console.app import ConsoleApp
-from console.events import AnyEvent, StatusReported
-from console.model.views import Snapshot
+from console.operator import Operator
 from console.operator.gateway import open_operator
 from console.place import Place
-from console.sentences import trouble_of
 from console.source import Source
 from console.source.bus import BusSource
 from console.source.recorded import (
@@ -32,6 +30,7 @@ from console.source.recorded import (
     RecordingSource,
 )
 from console.themes import THEMES
+from console.twins import COMMANDS, end
 from contracts.oversight import OPERATOR_AT_MOST_CHARACTERS
 
 
@@ -50,7 +49,7 @@ class Target:
                 self.url, self.creds, self.environment, Path.cwd()
             )
         except discovery.NoMesh as error:
-            _end(str(error), code=2)
+            end(str(error), code=2)
         return BusSource(address), place
 
 
@@ -69,7 +68,7 @@ class Door:
         try:
             return discovery.find_gateway(self.url, target.url, Path.cwd())
         except discovery.NoMesh as error:
-            _end(str(error), code=2)
+            end(str(error), code=2)
 
     def rights(self) -> Rights:
         """Return what may be done."""
@@ -78,6 +77,25 @@ class Door:
             destructive=self.destructive,
             without="say where it is with --gateway-url or TOCSIN_GATEWAY_URL",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """What a plain command can reach: the mesh, and its gateway."""
+
+    target: Target
+    door: Door
+
+    def find(self) -> tuple[Source, Place]:
+        """Return the mesh's source and what to call it."""
+        return self.target.find()
+
+    def operator(self) -> AbstractAsyncContextManager[Operator]:
+        """Speak to the gateway; ends the program when nobody said where it is."""
+        url = self.door.gateway(self.target)
+        if url is None:
+            end("no gateway to ask: " + self.door.rights().without, code=2)
+        return open_operator(url, self.door.api_key, self.door.operator)
 
 
 def _name(
@@ -97,11 +115,6 @@ def _login() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a user without a name, as in some containers
         return "unnamed"
-
-
-def _end(sentence: str, code: int) -> NoReturn:
-    click.echo(f"tocsin console: {sentence}", err=True)
-    sys.exit(code)
 
 
 @click.group(invoke_without_command=True, context_settings={"max_content_width": 100})
@@ -224,7 +237,14 @@ def main(
     The commands print the same as plain text or JSON.
     """
     target = Target(url=nats_url, creds=nats_creds, environment=environment)
-    context.obj = target
+    door = Door(
+        url=gateway_url,
+        api_key=api_key,
+        operator=operator,
+        armed=armed,
+        destructive=destructive,
+    )
+    context.obj = Reach(target=target, door=door)
     if context.invoked_subcommand is not None:
         return
     look: dict[str, Any] = {"ascii_only": ascii_only}
@@ -233,13 +253,6 @@ def main(
     if replay is not None:
         _replay(replay, speed, look)
     else:
-        door = Door(
-            url=gateway_url,
-            api_key=api_key,
-            operator=operator,
-            armed=armed,
-            destructive=destructive,
-        )
         _watch(target, door, record, look)
 
 
@@ -253,7 +266,7 @@ def _watch(
             try:
                 file = stack.enter_context(record.open("ab", buffering=0))
             except OSError as error:
-                _end(f"cannot record to {record}: {error.strerror}", code=2)
+                end(f"cannot record to {record}: {error.strerror}", code=2)
             recorder = RecordingSource(source, file)
             source = recorder
             look["recording"] = lambda: (
@@ -279,7 +292,7 @@ def _replay(path: Path, speed: float, look: dict[str, Any]) -> None:
     try:
         recording = Recording(path)
     except (OSError, RecordingBroken) as error:
-        _end(f"cannot replay: {error}", code=2)
+        end(f"cannot replay: {error}", code=2)
     source = RecordedSource(recording, speed=speed)
     place = Place(name=path.name, replayed=True)
     _run(_shown(ConsoleApp(source, place, clock=source.clock, **look)))
@@ -294,94 +307,5 @@ def _run(console: Coroutine[Any, Any, int]) -> None:
     sys.exit(uvloop.run(console))
 
 
-_json_option = click.option(
-    "--json",
-    "as_json",
-    envvar="TOCSIN_CONSOLE_JSON",
-    show_envvar=True,
-    is_flag=True,
-    help="Print JSON, one document a line.",
-)
-_watch_option = click.option(
-    "--watch",
-    envvar="TOCSIN_CONSOLE_WATCH",
-    show_envvar=True,
-    is_flag=True,
-    help="Print again every second until stopped.",
-)
-
-
-@main.command()
-@_json_option
-@_watch_option
-@click.pass_obj
-def lanes(target: Target, as_json: bool, watch: bool) -> None:
-    """Print the lanes: what waits, how fast it goes, what fails."""
-    _print(target, plain.lanes_json if as_json else plain.lanes_text, watch, as_json)
-
-
-@main.command()
-@_json_option
-@_watch_option
-@click.pass_obj
-def services(target: Target, as_json: bool, watch: bool) -> None:
-    """Print the processes of the mesh and how they are."""
-    _print(
-        target, plain.services_json if as_json else plain.services_text, watch, as_json
-    )
-
-
-@main.command()
-@_json_option
-@click.pass_obj
-def feed(target: Target, as_json: bool) -> None:
-    """Print every status change as it happens, until stopped."""
-    _end_well(_print_changes(target, as_json))
-
-
-def _print(
-    target: Target, write: Callable[[Snapshot], str], watch: bool, as_json: bool
-) -> None:
-    _end_well(_print_snapshots(target, write, watch, as_json))
-
-
-async def _print_snapshots(
-    target: Target, write: Callable[[Snapshot], str], watch: bool, as_json: bool
-) -> None:
-    source, _ = target.find()
-    async with plain.Watch(source) as watching:
-        await watching.connected()
-        await asyncio.sleep(plain.SETTLE_SECONDS)
-        async for snapshot in watching.snapshots():
-            text = write(snapshot)
-            trouble = trouble_of(snapshot.link)
-            if watch and not as_json:
-                click.clear()
-            click.echo(text)
-            if trouble and not as_json:
-                click.echo(trouble, err=True)
-            if not watch:
-                return
-
-
-async def _print_changes(target: Target, as_json: bool) -> None:
-    source, _ = target.find()
-    write = plain.change_json if as_json else plain.change_text
-    async with plain.Watch(source) as watching:
-
-        def show(event: AnyEvent) -> None:
-            if isinstance(event, StatusReported):
-                click.echo(write(event.change))
-
-        watching.on_event = show
-        await watching.connected()
-        await asyncio.Event().wait()
-
-
-def _end_well(command: Coroutine[Any, Any, None]) -> None:
-    try:
-        uvloop.run(command)
-    except plain.Unreachable as error:
-        _end(f"the bus cannot be reached: {error}", code=1)
-    except (KeyboardInterrupt, BrokenPipeError):
-        return
+for command in COMMANDS:
+    main.add_command(command)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from contracts.breakers import BreakerState
 from contracts.channels import Channel, Priority
 from contracts.controls import AnyControl
 from contracts.mesh import ServiceState
@@ -85,6 +86,14 @@ class ControlHeard(Event, frozen=True, tag="control.heard"):
     control: AnyControl | None
 
 
+class BreakerHeard(Event, frozen=True, tag="breaker.heard"):
+    """The dispatchers agreed on a provider's breaker; None when they forgot it."""
+
+    provider: str
+    state: BreakerState | None
+    revision: int
+
+
 class EventsDropped(Event, frozen=True, tag="events.dropped"):
     """Events that came and could not be shown."""
 
@@ -100,5 +109,6 @@ AnyEvent = (
     | BacklogRead
     | OperatorReported
     | ControlHeard
+    | BreakerHeard
     | EventsDropped
 )

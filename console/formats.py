@@ -47,6 +47,33 @@ def age(seconds: float | None) -> str:
     )
 
 
+def until(seconds: float | None) -> str:
+    """Write how long until something; with a minus once it should have been."""
+    if seconds is None:
+        return UNSAID
+    if seconds < -0.5:
+        return f"-{age(-seconds)}"
+    return age(seconds) if seconds >= 1 else "now"
+
+
+def duration(seconds: float | None) -> str:
+    """Write how long something took, in the unit that suits it."""
+    if seconds is None:
+        return UNSAID
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 99.95 else age(seconds)
+
+
+def period(seconds: float) -> str:
+    """Say how often, in words."""
+    for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= unit and seconds % unit == 0:
+            number = round(seconds / unit)
+            return f"every {name}" if number == 1 else f"every {number} {name}s"
+    return "every second" if seconds == 1 else f"every {seconds:g} s"
+
+
 def size(number: int | None) -> str:
     """Write a number of bytes in megabytes."""
     return UNSAID if number is None else f"{number / 1e6:,.0f} MB"

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from console.model.views import LaneHealth, ServiceHealth, Tone
+from console.model.views import (
+    JobHealth,
+    LaneHealth,
+    ProviderHealth,
+    ServiceHealth,
+    Tone,
+)
 from contracts.channels import Priority
 
 
@@ -27,6 +33,8 @@ class Glyphs:
     """The axis of a chart."""
     step: str
     """Between the parts of a path."""
+    opened: str
+    closed: str
 
     def tone(self, tone: Tone) -> str:
         """Return the sign of a line of the feed."""
@@ -45,6 +53,7 @@ class Glyphs:
             LaneHealth.UNSERVED: self.cross,
             LaneHealth.STALLED: self.cross,
             LaneHealth.FAILING: self.cross,
+            LaneHealth.PAUSED: self.pause,
             LaneHealth.AT_LIMIT: self.alarm,
             LaneHealth.WAITING: self.half,
             LaneHealth.FLOWING: self.dot,
@@ -64,6 +73,27 @@ class Glyphs:
             ServiceHealth.STOPPED: self.ring,
             ServiceHealth.GONE: self.ring,
             ServiceHealth.UNKNOWN: "?",
+        }[health]
+
+    def provider(self, health: ProviderHealth) -> str:
+        """Return the sign of a provider's breaker."""
+        return {
+            ProviderHealth.OPEN: self.cross,
+            ProviderHealth.HELD: self.pause,
+            ProviderHealth.HALF_OPEN: self.half,
+            ProviderHealth.UNKNOWN: "?",
+            ProviderHealth.CLOSED: self.dot,
+        }[health]
+
+    def job(self, health: JobHealth) -> str:
+        """Return the sign of a job."""
+        return {
+            JobHealth.UNHELD: self.cross,
+            JobHealth.FAILED: self.cross,
+            JobHealth.OVERDUE: self.alarm,
+            JobHealth.WAITING: self.ring,
+            JobHealth.RAN: self.dot,
+            JobHealth.UNKNOWN: "?",
         }[health]
 
     def priority(self, priority: Priority) -> str:
@@ -99,6 +129,8 @@ UNICODE = Glyphs(
     between="·",
     wall="│",
     step="›",  # noqa: RUF001
+    opened="▾",
+    closed="▸",
 )
 
 ASCII = Glyphs(
@@ -116,4 +148,6 @@ ASCII = Glyphs(
     between="-",
     wall="|",
     step=">",
+    opened="-",
+    closed="+",
 )

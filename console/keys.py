@@ -55,7 +55,9 @@ class Key:
 SCREENS = Binding.Group("Screens", compact=True)
 
 _APP = frozenset({"app"})
-_TABLES = frozenset({"lanes", "services"})
+_DLQ = frozenset({"dlq"})
+_STATES = frozenset({"lanes", "providers", "services", "schedule", "job"})
+_TABLES = _STATES | _DLQ
 _LANES = frozenset({"lanes", "lane"})
 _LISTS = _TABLES | {"feed"}
 
@@ -66,6 +68,14 @@ KEYS: tuple[Key, ...] = (
         action="app.go('lanes')",
         label="Lanes",
         tooltip="The lanes: what waits, how fast it goes, what fails",
+        scopes=_APP,
+    ),
+    Key(
+        id="screen.dlq",
+        key="2",
+        action="app.go('dlq')",
+        label="Dead letters",
+        tooltip="The dead letters, by what they died of",
         scopes=_APP,
     ),
     Key(
@@ -85,6 +95,14 @@ KEYS: tuple[Key, ...] = (
         scopes=_APP,
     ),
     Key(
+        id="screen.providers",
+        key="5",
+        action="app.go('providers')",
+        label="Providers",
+        tooltip="The providers: breakers, shares, latency, failures",
+        scopes=_APP,
+    ),
+    Key(
         id="screen.services",
         key="6",
         action="app.go('services')",
@@ -93,13 +111,21 @@ KEYS: tuple[Key, ...] = (
         scopes=_APP,
     ),
     Key(
+        id="screen.schedule",
+        key="7",
+        action="app.go('schedule')",
+        label="Schedule",
+        tooltip="The scheduler's jobs, and what their runs repaired",
+        scopes=_APP,
+    ),
+    Key(
         id="open",
         key="enter",
         action="screen.open",
         label="Open",
-        tooltip="Open the lane under the cursor",
+        tooltip="Open what is under the cursor",
         shown="enter",
-        scopes=frozenset({"lane_table"}),
+        scopes=frozenset({"opening_table"}),
     ),
     Key(
         id="open-trace",
@@ -127,7 +153,7 @@ KEYS: tuple[Key, ...] = (
         label="Back",
         tooltip="Go back to where one came from",
         shown="esc",
-        scopes=frozenset({"lane", "trace", "actions"}),
+        scopes=frozenset({"lane", "provider", "trace", "actions"}),
     ),
     Key(
         id="filter",
@@ -144,7 +170,7 @@ KEYS: tuple[Key, ...] = (
         action="troubles",
         label="Trouble",
         tooltip="Show only what is failing, or everything again",
-        scopes=_LISTS,
+        scopes=_STATES | {"feed"},
     ),
     Key(
         id="sort",
@@ -196,7 +222,7 @@ KEYS: tuple[Key, ...] = (
         action="copy_row",
         label="Copy row",
         tooltip="Copy the row under the cursor as JSON",
-        scopes=_LISTS | {"lane", "actions"},
+        scopes=_LISTS | {"lane", "provider", "actions"},
         in_footer=False,
     ),
     Key(
@@ -253,6 +279,61 @@ KEYS: tuple[Key, ...] = (
         scopes=_LANES,
         level=Level.MANY,
         in_footer=False,
+    ),
+    Key(
+        id="breaker",
+        key="B",
+        action="breaker",
+        label="Breaker",
+        tooltip="Hold the breaker open, probe now, or reset it",
+        scopes=frozenset({"providers", "provider"}),
+        level=Level.MANY,
+    ),
+    Key(
+        id="mark",
+        key="space",
+        action="mark",
+        label="Mark",
+        tooltip="Mark the letter; of a group, those that are loaded",
+        scopes=_DLQ,
+        in_footer=False,
+    ),
+    Key(
+        id="mark-all",
+        key="asterisk",
+        action="mark_all",
+        label="Mark all",
+        tooltip="Mark all that match, loaded or not, or none",
+        shown="*",
+        scopes=_DLQ,
+        in_footer=False,
+    ),
+    Key(
+        id="export",
+        key="e",
+        action="export",
+        label="Export",
+        tooltip="Write the marked, or all that match, to a file",
+        scopes=_DLQ,
+        in_footer=False,
+    ),
+    Key(
+        id="replay",
+        key="R",
+        action="replay",
+        label="Replay",
+        tooltip="Have the marked, or the current, sent again",
+        scopes=_DLQ,
+        level=Level.ONE,
+    ),
+    Key(
+        id="discard",
+        key="D",
+        action="discard",
+        label="Discard",
+        tooltip="Put the marked, or the current, away for good",
+        scopes=_DLQ,
+        level=Level.DESTROY,
     ),
     Key(
         id="cancel",
@@ -385,7 +466,9 @@ _ASKS = {
 #: Where the keys of a part of a screen work, in words.
 _PLACES = {
     "lane": "a lane",
-    "lane_table": "lanes",
+    "provider": "a provider",
+    "job": "a job",
+    "opening_table": "dlq, lanes, providers, schedule",
     "table": "lists",
     "feed_view": "lists",
 }

@@ -1,12 +1,12 @@
 """What a screen is given to draw: one moment, and how to show it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from console.acting import Acting
 from console.glyphs import Glyphs
-from console.model.views import Flow, LinkView, Snapshot
+from console.model.views import Flow, LinkView, ProviderFlow, RunView, Snapshot
 from console.place import Place
 from console.themes import Inks
 from contracts.channels import Lane
@@ -20,6 +20,8 @@ class Picture:
     link: LinkView
     now: float
     flow: Callable[[Lane], Flow]
+    provider_flow: Callable[[str], ProviderFlow]
+    runs_of: Callable[[str], Sequence[RunView]]
     place: Place
     acting: Acting
     inks: Inks

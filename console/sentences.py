@@ -5,6 +5,17 @@ from console.events import LinkCondition
 from console.model.views import LinkView
 
 
+def emptiness(link: LinkView, rows: str, none_exist: str, reduced: str) -> str:
+    """Say why a list of ``rows`` is empty; ``reduced`` is what hides them, if anything does."""
+    if reduced:
+        return f"No {rows} {reduced}; esc shows all."
+    if link.age_seconds is not None:
+        return none_exist
+    if link.condition is LinkCondition.RETRYING:
+        return f"No news yet: {link.reason or 'no connection'}. r tries again now."
+    return "Listening for the first news."
+
+
 def trouble_of(link: LinkView) -> str:
     """Say what is wrong with the numbers shown; empty when nothing is."""
     trying = ""

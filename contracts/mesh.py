@@ -29,10 +29,15 @@ class LaneReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     retried: int = 0
     failed: int = 0
     paused: bool = False  #: by an operator
+    latency_p95_seconds: float = 0.0  #: of the last minute's attempts; 0 without any
 
 
 class ProviderReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One provider as one dispatcher sees it; counts are of the breaker's window."""
+    """One provider as one dispatcher sees it.
+
+    ``sends``, ``failures`` and ``slow`` are of the breaker's window; ``attempts``, ``failed``
+    and ``throttled`` only ever rise while the process lives.
+    """
 
     name: str
     breaker: BreakerCondition = BreakerCondition.CLOSED
@@ -44,6 +49,9 @@ class ProviderReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     latency_p95_seconds: float = 0.0
     rate_limit: float = 0.0  #: per second, all dispatchers together; 0 is unlimited
     shares: dict[Channel, float] = {}  #: of each channel's traffic it gets, 0 to 1
+    attempts: int = 0
+    failed: int = 0  #: counted against it; refusals for good are answers
+    throttled: int = 0  #: answered "too many"
 
 
 class JobOutcome(StrEnum):
@@ -84,12 +92,17 @@ class ServiceState(
     at: UtcTime
     started_at: UtcTime
     rss_bytes: int
+    lag_seconds: float = 0.0  #: how late this process came to its last report
+    settings_hash: str = ""
+    """Alike in processes of one service that were configured alike."""
     dependencies: dict[str, str]  #: name → "ok", or what is wrong in a few words
     lanes: list[LaneReading] = []
     limits: dict[Channel, float] = {}
     """What each channel may send per second, all dispatchers together; absent: unlimited."""
     tokens_per_second: dict[Channel, float] = {}
     """What this process took of each limit lately."""
+    throttled_seconds: dict[Channel, float] = {}
+    """How long each channel had work and no token, since the process began."""
     providers: list[ProviderReading] = []
     jobs: list[JobReading] = []
     gauges: dict[str, float] = {}  #: further numbers, named with their unit

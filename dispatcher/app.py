@@ -12,6 +12,7 @@ import structlog
 
 from contracts.channels import Channel
 from contracts.mesh import ProviderReading
+from contracts.outcomes import OutcomeClass
 from dispatcher import retries
 from dispatcher.absence import Absence
 from dispatcher.answers import Answers
@@ -26,7 +27,7 @@ from dispatcher.peers import Peers
 from dispatcher.pump import Pump
 from dispatcher.rates import Rates
 from dispatcher.routing import Route
-from dispatcher.sends import Sends
+from dispatcher.sends import COUNTS_AGAINST, Sends
 from dispatcher.settings import DispatcherSettings
 from dispatcher.settling import Settler
 from dispatcher.sharing import Breakers
@@ -217,7 +218,8 @@ class Dispatcher:
                 if (rate := self._rates.channel(channel))
             },
             tokens_per_second=self._pacing.tokens_per_second(),
-            providers=[self._with_shares(p) for p in self._breakers.readings()],
+            throttled_seconds=self._metrics.throttled_seconds(),
+            providers=[self._completed(p) for p in self._breakers.readings()],
             gauges={"held_messages": len(self._leases)},
         )
 
@@ -233,7 +235,8 @@ class Dispatcher:
             self._service.ledger.hang_up()
             await asyncio.wait(late)
 
-    def _with_shares(self, reading: ProviderReading) -> ProviderReading:
+    def _completed(self, reading: ProviderReading) -> ProviderReading:
+        counts = self._metrics.provider_attempts(reading.name)
         return msgspec.structs.replace(
             reading,
             rate_limit=self._rates.provider(reading.name),
@@ -243,6 +246,9 @@ class Dispatcher:
                 for leg in route.legs
                 if leg.name == reading.name
             },
+            attempts=sum(counts.values()),
+            failed=sum(counts[outcome] for outcome in COUNTS_AGAINST),
+            throttled=counts[OutcomeClass.THROTTLED],
         )
 
 

@@ -1,5 +1,6 @@
 """Every metric of the dispatcher, and the counts its heartbeat carries."""
 
+import time
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -10,6 +11,7 @@ from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.mesh import LaneReading
 from contracts.outcomes import OutcomeClass
+from dispatcher.windows import Window
 
 #: Why a message that came was not sent.
 UNCLAIMED = (
@@ -31,6 +33,8 @@ _BREAKER_VALUES = {
     BreakerCondition.OPEN: 2,
 }
 _GROUP_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+#: What a lane's latency is said of.
+_LATENCY_WINDOW_SECONDS = 60.0
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -42,6 +46,7 @@ class _LaneCounts:
         self.attempts = 0
         self.paused = False
         self.by_status = dict.fromkeys(_SETTLES_TO, 0)
+        self.window = Window(_LATENCY_WINDOW_SECONDS)
 
 
 def _in_flight(counts: _LaneCounts) -> float:
@@ -221,6 +226,8 @@ class Metrics:
             channel: pacing_waits.labels(channel) for channel in Channel
         }
         self._attempts_by: dict[tuple[str, OutcomeClass], Counter] = {}
+        self._provider_counts: dict[str, dict[OutcomeClass, int]] = {}
+        self._throttled_seconds = dict.fromkeys(Channel, 0.0)
         self._shares: dict[tuple[Channel, str], float] = {}
         self._paused = {lane: paused.labels(*lane) for lane in LANES}
         self._lanes = {lane: _LaneCounts() for lane in LANES}
@@ -244,11 +251,18 @@ class Metrics:
         """Count one call of a provider."""
         self._attempts[lane, outcome].inc()
         self._durations[lane.channel].observe(duration_seconds)
-        self._lanes[lane].attempts += 1
+        counts = self._lanes[lane]
+        counts.attempts += 1
+        counts.window.add(time.monotonic(), duration_seconds, failed=False, slow=False)
 
     def provider_attempted(self, provider: str, outcome: OutcomeClass) -> None:
         """Count one call by who was called."""
         self._attempts_by[provider, outcome].inc()
+        self._provider_counts[provider][outcome] += 1
+
+    def provider_attempts(self, provider: str) -> Mapping[OutcomeClass, int]:
+        """Return a provider's attempts by how they ended, since the process began."""
+        return self._provider_counts[provider]
 
     def provider_used(self, provider: str) -> None:
         """Show a provider's numbers from now on, at zero."""
@@ -256,6 +270,7 @@ class Metrics:
             self._attempts_by[provider, outcome] = self._provider_attempts.labels(
                 provider, outcome
             )
+        self._provider_counts.setdefault(provider, dict.fromkeys(OutcomeClass, 0))
         for condition in BreakerCondition:
             self._breaker_changes.labels(provider, condition)
 
@@ -332,6 +347,11 @@ class Metrics:
     def pacing_waited(self, channel: Channel, seconds: float) -> None:
         """Count time in which work waited for a token."""
         self._pacing_waits[channel].inc(seconds)
+        self._throttled_seconds[channel] += seconds
+
+    def throttled_seconds(self) -> dict[Channel, float]:
+        """Return how long each channel had work and no token."""
+        return dict(self._throttled_seconds)
 
     def pacing_fell_back(self) -> None:
         """Say that the limit is a local share from now on."""
@@ -344,6 +364,7 @@ class Metrics:
 
     def lane_readings(self) -> list[LaneReading]:
         """Return every lane's numbers for the heartbeat."""
+        now = time.monotonic()
         return [
             LaneReading(
                 channel=lane.channel,
@@ -354,6 +375,7 @@ class Metrics:
                 retried=counts.by_status[Status.RETRYING],
                 failed=counts.by_status[Status.FAILED],
                 paused=counts.paused,
+                latency_p95_seconds=counts.window.p95_seconds(now),
             )
             for lane, counts in self._lanes.items()
         ]

@@ -41,7 +41,7 @@ _NO_PASSAGE = Outcome(kind=OutcomeClass.OURS, code="breaker_open")
 _AT_ONCE = GiveBack(0.0)
 _A_MOMENT = GiveBack(1.0)
 #: What counts against a provider. A refusal for good is an answer, and "too many" is one too.
-_FAILED = frozenset({OutcomeClass.TRANSIENT, OutcomeClass.OURS})
+COUNTS_AGAINST = frozenset({OutcomeClass.TRANSIENT, OutcomeClass.OURS})
 
 
 class Sends:
@@ -182,7 +182,7 @@ class Sends:
             pick.breaker.record(
                 ended_at,
                 duration,
-                failed=outcome.kind in _FAILED,
+                failed=outcome.kind in COUNTS_AGAINST,
                 slow=outcome.kind is OutcomeClass.THROTTLED
                 or duration > pick.breaker.policy.slow_seconds,
                 probe=pick.probe,

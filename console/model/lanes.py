@@ -1,13 +1,13 @@
 """The lanes: how much waits, how fast it goes, how much of it fails."""
 
-from collections.abc import Set
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from console.events import LaneBacklog
 from console.model.rings import SecondsRing
-from console.model.views import Flow, LaneHealth, LaneView
+from console.model.views import Flow, LaneHealth, LaneView, ProviderHealth
 from contracts.channels import Lane
-from contracts.mesh import LaneReading, ServiceState
+from contracts.mesh import LaneReading
 from contracts.outcomes import FailureClass
 
 HISTORY_SECONDS = 300
@@ -16,90 +16,44 @@ RATE_SECONDS = 5
 FAILING_SECONDS = 60
 #: A report speaks for the second before it, so the newest seconds are not complete yet.
 LAG_SECONDS = 1.25
-#: What was counted over a longer silence cannot be said to have come in any one second.
-LONGEST_SPREAD_SECONDS = 5.0
 STALLED_SECONDS = 15
 FAILING_SHARE = 0.2
 FAILING_LEAST = 3
 AT_LIMIT_SHARE = 0.95
 
 
-class Counters:
-    """Turns the rising counters of processes into amounts.
-
-    Counters only rise while a process lives. A process that was restarted, or whose numbers
-    fell, counts from zero again; one that was running before anybody listened only gives a
-    mark to count from.
-    """
-
-    def __init__(self) -> None:
-        self._marks: dict[tuple[str, str], ServiceState] = {}
-
-    def amounts(
-        self, state: ServiceState, listening_seconds: float
-    ) -> tuple[float, dict[Lane, LaneReading]]:
-        """Return the span in seconds that a report speaks for, and what happened in it.
-
-        Empty when there is nothing to count from, when the report is no newer than one
-        already counted, and when the silence before it was too long.
-        """
-        name = (state.service, state.instance)
-        before = self._marks.get(name)
-        if before is not None and before.started_at == state.started_at:
-            span = (state.at - before.at).total_seconds()
-            longest = LONGEST_SPREAD_SECONDS
-            marks = {_lane(reading): reading for reading in before.lanes}
-        else:
-            span = (state.at - state.started_at).total_seconds()
-            longest = min(listening_seconds, LONGEST_SPREAD_SECONDS)
-            marks = {}
-        if before is None or state.at > before.at:
-            self._marks[name] = state
-        if not 0 < span <= longest:
-            return 0.0, {}
-        return span, {
-            _lane(reading): _risen(reading, marks.get(_lane(reading)))
-            for reading in state.lanes
-        }
-
-    def keep_only(self, names: Set[tuple[str, str]]) -> None:
-        """Forget the processes that are gone for good."""
-        for name in self._marks.keys() - names:
-            del self._marks[name]
-
-
-def _lane(reading: LaneReading) -> Lane:
-    return Lane(reading.channel, reading.priority)
-
-
-def _risen(now: LaneReading, before: LaneReading | None) -> LaneReading:
-    if before is None:
-        return now
-    counted = (now.delivered, now.retried, now.failed)
-    marks = (before.delivered, before.retried, before.failed)
-    if any(new < old for new, old in zip(counted, marks, strict=True)):
-        return now
-    delivered, retried, failed = (
-        new - old for new, old in zip(counted, marks, strict=True)
-    )
-    return LaneReading(
-        channel=now.channel,
-        priority=now.priority,
-        delivered=delivered,
-        retried=retried,
-        failed=failed,
-    )
+_SEVERITY = list(ProviderHealth)
+_SHUT = frozenset({ProviderHealth.OPEN, ProviderHealth.HELD, ProviderHealth.HALF_OPEN})
 
 
 class Around(NamedTuple):
     """What a lane cannot know by itself."""
 
-    in_flight: int | None
-    """What dispatchers are sending now; None when none of them serves the lane."""
+    served: "Served | None"
+    """What the dispatchers say of it; None when none of them serves the lane."""
     heard_all: bool
     """Whether every dispatcher there is has had time to report."""
     channel_share: float
     """How much of its limit the lane's channel sends; 0 without a limit."""
+    limited: bool = False
+    breakers: Sequence[ProviderHealth] = ()
+    """Those of the channel's providers."""
+
+
+class Served(NamedTuple):
+    """A lane as all dispatchers that serve it see it together."""
+
+    in_flight: int = 0
+    paused: bool = False
+    latency_p95_seconds: float = 0.0
+
+    def plus(self, reading: LaneReading) -> "Served":
+        """Return this with one more dispatcher; of latencies the worst counts."""
+        return Served(
+            self.in_flight + reading.in_flight,
+            self.paused or reading.paused,
+            max(self.latency_p95_seconds, reading.latency_p95_seconds),
+        )
 
 
 class LaneMeter:
@@ -161,7 +115,7 @@ class LaneMeter:
 
     def view(self, now: float, around: Around) -> LaneView:
         """Draw the lane."""
-        backlog = self._backlog
+        backlog, served = self._backlog, around.served
         delivered, failed = self.outcomes(now)
         attempts = delivered + failed
         rate = self.rate(now)
@@ -172,12 +126,19 @@ class LaneMeter:
             health=self._health(now, around, rate, delivered, failed),
             queued=backlog.queued if backlog else None,
             unacked=backlog.unacked if backlog else None,
-            in_flight=around.in_flight,
+            in_flight=served.in_flight if served else None,
             rate=rate,
             failing=failed / attempts if attempts else None,
             oldest_seconds=None if oldest is None else max(0.0, now - oldest),
             trend=self._trend(now),
             failures=self._failures_by_class(now),
+            latency_p95_seconds=(served.latency_p95_seconds or None)
+            if served
+            else None,
+            limit_share=around.channel_share if around.limited else None,
+            breaker=min(around.breakers, key=_SEVERITY.index, default=None),
+            breakers_shut=sum(breaker in _SHUT for breaker in around.breakers),
+            providers=len(around.breakers),
         )
 
     def _trend(self, now: float) -> tuple[float | None, ...]:
@@ -212,8 +173,10 @@ class LaneMeter:
         backlog = self._backlog
         if backlog is None:
             return LaneHealth.UNKNOWN
-        if around.in_flight is None and around.heard_all:
+        if around.served is None and around.heard_all:
             return LaneHealth.UNSERVED
+        if around.served is not None and around.served.paused:
+            return LaneHealth.PAUSED
         if self._stalled(now):
             return LaneHealth.STALLED
         if failed >= FAILING_LEAST and failed >= FAILING_SHARE * (delivered + failed):

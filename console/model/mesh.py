@@ -1,13 +1,14 @@
 """Everything the console knows, brought up to date event by event. Knows no terminal."""
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import msgspec
 
 from console.events import (
     AnyEvent,
     BacklogRead,
+    BreakerHeard,
     ControlHeard,
     EventsDropped,
     LinkAnswered,
@@ -18,15 +19,23 @@ from console.events import (
 )
 from console.model.actions import ActionLog
 from console.model.controls import ControlBook
+from console.model.counters import Counters
 from console.model.feed import NOTABLE, Feed, kind_of, line_of, line_of_act
-from console.model.lanes import Around, Counters, LaneMeter
+from console.model.jobs import JobBook
+from console.model.lanes import FAILING_SECONDS, LAG_SECONDS, Around, LaneMeter
 from console.model.link import Link
+from console.model.providers import ProviderBook
+from console.model.rings import SecondsRing
 from console.model.services import SILENT_SECONDS, ServiceBook, Turn
 from console.model.totals import DeadLetterCount, sum_up
 from console.model.views import (
     ChannelView,
     FeedLine,
     Flow,
+    ProviderFlow,
+    ProviderHealth,
+    ProviderView,
+    RunView,
     ServiceHealth,
     Snapshot,
     Tone,
@@ -57,6 +66,9 @@ class Model:
         self._meters = {lane: LaneMeter(lane) for lane in LANES}
         self._counters = Counters()
         self._services = ServiceBook()
+        self._providers = ProviderBook()
+        self._jobs = JobBook()
+        self._throttled = {c: SecondsRing(FAILING_SECONDS + 10) for c in Channel}
         self._feed = Feed(FEED_LINES)
         self._notable = Feed(NOTABLE_LINES)
         self._dead_letters = DeadLetterCount()
@@ -73,6 +85,8 @@ class Model:
                 self._status(now, change)
             case ServiceReported(state=state):
                 self._report(now, state)
+            case BreakerHeard(provider=provider, state=agreed, revision=revision):
+                self._providers.agreed(provider, agreed, revision)
             case BacklogRead():
                 self._backlog(now, event)
             case OperatorReported(acted=acted):
@@ -95,11 +109,15 @@ class Model:
             self.dirty = True
             self._note_turn(now, turn)
         self._counters.keep_only(self._services.names())
+        self._providers.keep_only(self._services.spoken())
+        self._jobs.forget(now)
 
     def snapshot(self, now: float) -> Snapshot:
         """Draw everything as of ``now``, or as of the last news when that is stale."""
         moment = self._link.as_of(now)
-        in_flight = self._services.in_flight()
+        served = self._services.served()
+        providers = self._providers.views(moment, self._services.spoken())
+        breakers = _breakers(providers)
         channels = self._channels(moment)
         shares = {
             view.channel: view.rate / view.limit
@@ -111,7 +129,13 @@ class Model:
         lanes = tuple(
             meter.view(
                 moment,
-                Around(in_flight.get(lane), heard_all, shares.get(lane.channel, 0.0)),
+                Around(
+                    served.get(lane),
+                    heard_all,
+                    shares.get(lane.channel, 0.0),
+                    limited=lane.channel in shares,
+                    breakers=breakers[lane.channel],
+                ),
             )
             for lane, meter in self._meters.items()
         )
@@ -128,6 +152,11 @@ class Model:
             lanes=lanes,
             channels=channels,
             services=self._services.views(now),
+            providers=providers,
+            jobs=self._jobs.views(
+                moment, self._services.live(), cut_off=self._services.cut_off
+            ),
+            runs=self._jobs.runs(),
             feed=tuple(self._feed.lines),
             notable=tuple(self._notable.lines),
             controls=self._controls.view(),
@@ -140,6 +169,14 @@ class Model:
         """Return the last minutes of one lane as of a snapshot's moment."""
         return self._meters[lane].flow(self._link.as_of(at))
 
+    def provider_flow(self, provider: str, at: float) -> ProviderFlow:
+        """Return a provider's last quarter of an hour as of a snapshot's moment."""
+        return self._providers.flow(provider, self._link.as_of(at))
+
+    def runs_of(self, job: str) -> Sequence[RunView]:
+        """Return all runs the console heard of one job, newest first."""
+        return self._jobs.runs_of(job)
+
     def _channels(self, moment: float) -> tuple[ChannelView, ...]:
         limits = self._services.limits()
         rates: dict[Channel, float] = {}
@@ -148,9 +185,19 @@ class Model:
             if rate is not None:
                 rates[lane.channel] = rates.get(lane.channel, 0.0) + rate
         return tuple(
-            ChannelView(channel=c, rate=rates.get(c), limit=limits.get(c))
+            ChannelView(
+                channel=c,
+                rate=rates.get(c),
+                limit=limits.get(c),
+                throttled_share=self._throttled_share(c, moment),
+            )
             for c in Channel
         )
+
+    def _throttled_share(self, channel: Channel, moment: float) -> float | None:
+        end = moment - LAG_SECONDS + 1
+        waited = self._throttled[channel].mean(end, FAILING_SECONDS)
+        return None if waited is None else min(1.0, waited)
 
     def _status(self, now: float, change: StatusChanged) -> None:
         self._link.count_status()
@@ -165,9 +212,16 @@ class Model:
             self._note_turn(now, turn)
         since = self._link.listening_since
         listening = 0.0 if since is None else now - since
-        span, amounts = self._counters.amounts(state, listening)
-        for lane, amount in amounts.items():
-            self._meters[lane].settled(now, span, amount)
+        self._providers.said(now, state.providers)
+        self._jobs.report(now, state)
+        added = self._counters.amounts(state, listening)
+        if not added.span:
+            return
+        for lane, amount in added.lanes.items():
+            self._meters[lane].settled(now, added.span, amount)
+        self._providers.settled(now, added.span, added.providers.values())
+        for channel, seconds in added.throttled_seconds.items():
+            self._throttled[channel].spread(now - added.span, now, seconds)
 
     def _backlog(self, now: float, event: BacklogRead) -> None:
         back = self._link.backlog(event)
@@ -235,3 +289,13 @@ class Model:
     def _next(self) -> int:
         self._serial += 1
         return self._serial
+
+
+def _breakers(
+    providers: Sequence[ProviderView],
+) -> dict[Channel, list[ProviderHealth]]:
+    """Return the breakers of each channel's providers."""
+    return {
+        channel: [view.health for view in providers if channel in view.shares]
+        for channel in Channel
+    }

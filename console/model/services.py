@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 
+from console.model.lanes import Served
+from console.model.providers import Spoken
 from console.model.views import ServiceHealth, ServiceView, Tone
 from contracts.channels import Channel, Lane
 from contracts.mesh import ServiceCondition, ServiceState
@@ -103,13 +105,21 @@ class ServiceBook:
         """Return the service and instance of every process that still has a row."""
         return self._processes.keys()
 
-    def in_flight(self) -> dict[Lane, int]:
-        """Return how many notifications of each served lane are being sent now."""
-        sums: dict[Lane, int] = {}
+    def spoken(self) -> list[Spoken]:
+        """Return the last state of each process that was not told to stop."""
+        return [
+            Spoken(process.state, process.heard_at, process.health in _LIVE)
+            for process in self._processes.values()
+            if process.health not in {ServiceHealth.STOPPED, ServiceHealth.GONE}
+        ]
+
+    def served(self) -> dict[Lane, Served]:
+        """Return what the dispatchers say of each lane that any of them serves."""
+        sums: dict[Lane, Served] = {}
         for state in self.live():
             for reading in state.lanes:
                 lane = Lane(reading.channel, reading.priority)
-                sums[lane] = sums.get(lane, 0) + reading.in_flight
+                sums[lane] = sums.get(lane, Served()).plus(reading)
         return sums
 
     def limits(self) -> dict[Channel, float]:
@@ -130,10 +140,7 @@ class ServiceBook:
 
     def views(self, now: float) -> tuple[ServiceView, ...]:
         """Draw every process, by name, and a place for each service that is missing."""
-        newest = self._newest_version()
-        rows = [
-            self._view(now, process, newest) for process in self._processes.values()
-        ]
+        rows = [self._view(now, process) for process in self._processes.values()]
         rows += self._absences(rows)
         return tuple(sorted(rows, key=lambda row: (_rank(row.service), row.key)))
 
@@ -161,10 +168,10 @@ class ServiceBook:
         self, now: float, name: tuple[str, str], before: ServiceHealth | None
     ) -> Turn:
         process = self._processes[name]
-        view = self._view(now, process, self._newest_version())
+        view = self._view(now, process)
         return Turn(view, before, _TONES.get(process.health, Tone.NOTE))
 
-    def _view(self, now: float, process: _Process, newest: str) -> ServiceView:
+    def _view(self, now: float, process: _Process) -> ServiceView:
         state = process.state
         heard = max(0.0, now - process.heard_at)
         cut_off = self._listening_since is None and heard > SILENT_SECONDS
@@ -175,7 +182,8 @@ class ServiceBook:
             instance=state.instance,
             health=health,
             version=state.version,
-            odd_version=live and state.version != newest,
+            odd_version=live and state.version != self._newest_version(),
+            odd_settings=live and self._is_odd(state),
             pid=state.pid,
             heard_seconds=heard,
             up_seconds=max(0.0, (state.at - state.started_at).total_seconds()),
@@ -186,11 +194,24 @@ class ServiceBook:
             dependencies=state.dependencies,
             gauges=state.gauges,
             lanes=tuple(state.lanes),
+            lag_seconds=state.lag_seconds,
+            settings_hash=state.settings_hash,
         )
 
     def _newest_version(self) -> str:
         live = list(self.live())
         return max(live, key=lambda state: state.started_at).version if live else ""
+
+    def _is_odd(self, state: ServiceState) -> bool:
+        """Say whether the newest of its like is configured otherwise."""
+        alike = [other for other in self.live() if other.service == state.service]
+        newest = max(alike, key=lambda other: other.started_at)
+        return state.settings_hash != newest.settings_hash
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the console hears nobody."""
+        return self._listening_since is None
 
     def _absences(self, rows: Iterable[ServiceView]) -> list[ServiceView]:
         since = self._listening_since

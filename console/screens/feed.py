@@ -1,41 +1,17 @@
 """Every status change as it happens."""
 
-from collections.abc import Callable
-
 from textual.app import ComposeResult
 from textual.widget import Widget
 
 from console import keys
-from console.filters import Fields
 from console.keys import Key, Level
 from console.model.views import FeedLine, Tone
 from console.picture import Picture
+from console.readings import FEED_FIELDS
 from console.screens.cancelling import against_cancelling, cancelling
 from console.screens.mesh_screen import ListScreen
 from console.widgets.feed_view import FeedView
 from console.widgets.filter_bar import FilterBar
-
-
-def _of_change(name: str) -> Callable[[FeedLine], str]:
-    def read(line: FeedLine) -> str:
-        value = getattr(line.change, name, None)
-        return "" if value is None else str(value)
-
-    return read
-
-
-_FIELDS: Fields[FeedLine] = {
-    "status": lambda line: line.what,
-    "channel": _of_change("channel"),
-    "priority": _of_change("priority"),
-    "class": _of_change("failure_class"),
-    "provider": _of_change("provider"),
-    "tenant": _of_change("tenant"),
-    "id": lambda line: line.subject,
-    "batch": _of_change("batch_id"),
-    "correlation": _of_change("correlation_id"),
-    "words": lambda line: line.words,
-}
 
 
 class FeedScreen(ListScreen[FeedLine]):
@@ -45,7 +21,7 @@ class FeedScreen(ListScreen[FeedLine]):
     BINDINGS = keys.bindings("feed")
 
     def __init__(self) -> None:
-        super().__init__(_FIELDS)
+        super().__init__(FEED_FIELDS)
 
     def parts(self) -> ComposeResult:
         """Make the list and the filter."""

@@ -59,7 +59,11 @@ class HelpScreen(ModalScreen[None]):
 
 #: The widgets of each screen that have keys of their own.
 PARTS = {
-    "lanes": ("lane_table", "table"),
+    "lanes": ("opening_table", "table"),
+    "dlq": ("opening_table", "table"),
+    "providers": ("opening_table", "table"),
+    "schedule": ("opening_table", "table"),
+    "job": ("table",),
     "services": ("table",),
     "feed": ("feed_view",),
     "trace": ("table",),

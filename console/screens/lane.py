@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Digits, Static
+from textual.containers import Horizontal
+from textual.widgets import Static
 
 from console import formats, keys
 from console.model.views import LaneView
@@ -15,33 +15,13 @@ from console.screens.lane_columns import HEALTH_INKS
 from console.screens.mesh_screen import Export
 from console.widgets.chart import Layer, StackedChart, legend
 from console.widgets.feed_view import FeedView
+from console.widgets.figure import Figure
 from console.widgets.orders import Orders
 from contracts.channels import Lane
 
 _RATE_LEGEND = [("success", "delivered"), ("error", "failed")]
 #: What a failure's name and number take before its bar.
 _BEFORE_BAR = 20
-
-
-class Figure(Vertical):
-    """A large number with its name above and a note below."""
-
-    def __init__(self, name: str, id: str) -> None:
-        super().__init__(id=id, classes="figure")
-        self._title = name
-
-    def compose(self) -> ComposeResult:
-        """Make the three parts."""
-        yield Static(self._title, classes="figure-name")
-        yield Digits("")
-        yield Static("", classes="figure-plain")
-        yield Static("", classes="figure-note")
-
-    def paint(self, value: str, note: str) -> None:
-        """Set the number and its note."""
-        self.query_one(Digits).update(value)
-        self.query_one(".figure-plain", Static).update(value, layout=False)
-        self.query_one(".figure-note", Static).update(note, layout=False)
 
 
 class LaneScreen(LaneActions):

@@ -1,12 +1,13 @@
 """The columns of the table of lanes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from console import formats
 from console.glyphs import Glyphs
-from console.model.views import ChannelView, LaneHealth, LaneView
+from console.model.views import ChannelView, LaneHealth, LaneView, ProviderHealth
 from console.picture import Cell
-from console.widgets.keyed_table import Column
+from console.readings import breaker_of
+from console.widgets.keyed_table import Column, number_column
 from console.widgets.totals import failing_ink
 from console.widgets.trend import nice_top, trend
 from contracts.channels import Channel, Priority
@@ -17,11 +18,20 @@ HEALTH_INKS = {
     LaneHealth.UNSERVED: "bad",
     LaneHealth.STALLED: "bad",
     LaneHealth.FAILING: "bad",
+    LaneHealth.PAUSED: "warn",
     LaneHealth.AT_LIMIT: "warn",
     LaneHealth.WAITING: "note",
     LaneHealth.FLOWING: "good",
     LaneHealth.IDLE: "quiet",
     LaneHealth.UNKNOWN: "quiet",
+}
+
+PROVIDER_INKS = {
+    ProviderHealth.OPEN: "bad",
+    ProviderHealth.HELD: "bad",
+    ProviderHealth.HALF_OPEN: "warn",
+    ProviderHealth.UNKNOWN: "quiet",
+    ProviderHealth.CLOSED: "good",
 }
 
 
@@ -39,7 +49,7 @@ def trend_tops(
 
 
 def lane_columns(
-    glyphs: Glyphs, tops: Mapping[Channel, float], *, wide: bool
+    glyphs: Glyphs, tops: Mapping[Channel, float]
 ) -> list[Column[LaneView]]:
     """Return the columns; ``tops`` may change while they are in use."""
     severity = list(LaneHealth)
@@ -47,9 +57,9 @@ def lane_columns(
 
     def trend_cell(lane: LaneView) -> Cell:
         top = tops.get(lane.channel, 0.0)
-        return Cell(trend(lane.trend, TREND_COLUMNS, top, glyphs), lane.channel)
+        return Cell(f" {trend(lane.trend, TREND_COLUMNS, top, glyphs)}", lane.channel)
 
-    columns = [
+    return [
         Column[LaneView](
             label="channel",
             width=8,
@@ -59,7 +69,7 @@ def lane_columns(
         ),
         Column[LaneView](
             label="prio",
-            width=9 if wide else 8,
+            width=9,
             cell=lambda lane: Cell(
                 f"{glyphs.priority(lane.priority)} {lane.priority}",
                 "quiet" if lane.priority is Priority.LOW else "plain",
@@ -69,65 +79,62 @@ def lane_columns(
         ),
         Column[LaneView](
             label="state",
-            width=11 if wide else 10,
+            width=11,
             cell=lambda lane: Cell(
                 f"{glyphs.lane(lane.health)} {lane.health}", HEALTH_INKS[lane.health]
             ),
             by=lambda lane: severity.index(lane.health),
             least_first=True,
         ),
-        _number("queued", 10 if wide else 9, lambda lane: lane.queued),
-        _number("unacked", 9, lambda lane: lane.unacked),
-        _number(
-            "in flight" if wide else "in-fl",
-            10 if wide else 6,
-            lambda lane: lane.in_flight,
-        ),
         Column[LaneView](
-            label="rate/s",
-            width=8 if wide else 7,
-            cell=lambda lane: Cell(
-                formats.rate(lane.rate), "plain" if lane.rate else "quiet"
-            ),
-            by=lambda lane: lane.rate,
-            right=True,
+            label="breaker",
+            width=12,
+            cell=lambda lane: breaker_cell(lane, glyphs),
+            by=_breaker_severity,
+            least_first=True,
         ),
+        number_column("queued", 9, lambda lane: lane.queued, formats.count),
+        number_column("unacked", 8, lambda lane: lane.unacked, formats.count, spare=4),
+        number_column("in-fl", 6, lambda lane: lane.in_flight, formats.count, spare=3),
+        number_column("rate/s", 7, lambda lane: lane.rate, formats.rate),
         Column[LaneView](
-            label="last 60 s",
-            width=TREND_COLUMNS,
+            label=" last 60 s",
+            width=TREND_COLUMNS + 1,
             cell=trend_cell,
             by=lambda lane: sum(value or 0.0 for value in lane.trend),
+            spare=5,
         ),
-        Column[LaneView](
-            label="fail",
-            width=7 if wide else 6,
-            cell=lambda lane: Cell(
-                formats.share(lane.failing),
-                failing_ink(lane.failing, calm="plain" if lane.failing else "quiet"),
-            ),
-            by=lambda lane: lane.failing,
-            right=True,
+        number_column(
+            "fail",
+            7,
+            lambda lane: lane.failing,
+            formats.share,
+            ink=lambda lane: failing_ink(lane.failing),
         ),
-        Column[LaneView](
-            label="oldest",
-            width=8 if wide else 7,
-            cell=lambda lane: Cell(
-                formats.age(lane.oldest_seconds),
-                "quiet" if lane.oldest_seconds is None else "plain",
-            ),
-            by=lambda lane: lane.oldest_seconds,
-            right=True,
+        number_column(
+            "p95", 7, lambda lane: lane.latency_p95_seconds, formats.duration
+        ),
+        number_column("oldest", 7, lambda lane: lane.oldest_seconds, formats.age),
+        number_column(
+            "limit",
+            6,
+            lambda lane: lane.limit_share,
+            formats.share,
+            ink=lambda lane: "warn" if lane.health is LaneHealth.AT_LIMIT else "plain",
+            spare=2,
         ),
     ]
-    hidden = () if wide else ("unacked", "last 60 s")
-    return [column for column in columns if column.label not in hidden]
 
 
-def _number(
-    label: str, width: int, read: Callable[[LaneView], int | None]
-) -> Column[LaneView]:
-    def cell(lane: LaneView) -> Cell:
-        number = read(lane)
-        return Cell(formats.count(number), "plain" if number else "quiet")
+def breaker_cell(lane: LaneView, glyphs: Glyphs) -> Cell:
+    """Say how the breakers of a lane's providers are: the worst, and of how many."""
+    breaker = lane.breaker
+    if breaker is None:
+        return Cell(formats.UNSAID, "quiet")
+    some = 0 < lane.breakers_shut < lane.providers
+    ink = "warn" if some else PROVIDER_INKS[breaker]
+    return Cell(f"{glyphs.provider(breaker)} {breaker_of(lane)}", ink)
 
-    return Column(label=label, width=width, cell=cell, by=read, right=True)
+
+def _breaker_severity(lane: LaneView) -> int | None:
+    return None if lane.breaker is None else list(ProviderHealth).index(lane.breaker)

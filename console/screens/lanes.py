@@ -1,63 +1,41 @@
 """Home: is anything wrong, and where."""
 
-from collections.abc import Sequence
-
 from textual.app import ComposeResult
-from textual.widget import Widget
 from textual.widgets import Static
 
 from console import keys
-from console.filters import Fields
-from console.glyphs import Glyphs
 from console.model.views import LANE_TROUBLES, LaneView
 from console.picture import Picture
+from console.readings import LANE_FIELDS
 from console.screens.lane import LaneScreen
 from console.screens.lane_actions import LaneActions
 from console.screens.lane_columns import lane_columns, trend_tops
-from console.screens.mesh_screen import ListScreen
+from console.screens.table_screen import TableScreen
 from console.widgets.chart import Layer, StackedChart, added, legend
 from console.widgets.feed_view import FeedView
 from console.widgets.filter_bar import FilterBar
-from console.widgets.keyed_table import Column, KeyedTable
+from console.widgets.keyed_table import KeyedTable, OpeningTable
 from console.widgets.orders import Orders
 from console.widgets.totals import Totals
 from contracts.channels import LANES, Channel, Lane
 
-WIDE_COLUMNS = 100
 
-
-_FIELDS: Fields[LaneView] = {
-    "channel": lambda lane: lane.channel,
-    "priority": lambda lane: lane.priority,
-    "state": lambda lane: lane.health,
-}
-
-
-class LaneTable(KeyedTable[LaneView]):
-    """The nine lanes."""
-
-    BINDINGS = keys.bindings("lane_table")
-
-    def __init__(self) -> None:
-        super().__init__(key=lambda lane: lane.key, id="lane-table")
-
-
-class LanesScreen(LaneActions, ListScreen[LaneView]):
+class LanesScreen(LaneActions, TableScreen[LaneView]):
     """The lanes, the flow of the last minutes, and what was out of the ordinary."""
 
     scope = "lanes"
+    rows = "lanes"
+    none_exist = "There are no lanes."
     BINDINGS = keys.bindings("lanes")
 
     def __init__(self) -> None:
-        super().__init__(_FIELDS)
-        self._layout: Sequence[Column[LaneView]] = ()
-        self._layout_of: tuple[bool, Glyphs] | None = None
         self._tops: dict[Channel, float] = {}
+        super().__init__(LANE_FIELDS, lambda glyphs: lane_columns(glyphs, self._tops))
 
     def parts(self) -> ComposeResult:
         """Make totals, table, chart and events."""
         yield Totals(id="totals")
-        yield LaneTable()
+        yield OpeningTable[LaneView](key=lambda lane: lane.key, id="lane-table")
         yield Static("", id="empty")
         yield Orders(id="orders")
         chart = StackedChart(id="flow", classes="panel")
@@ -68,13 +46,10 @@ class LanesScreen(LaneActions, ListScreen[LaneView]):
         yield events
         yield FilterBar()
 
-    def list_widget(self) -> Widget:
-        """Return the lanes."""
-        return self.query_one(LaneTable)
-
-    def current(self) -> LaneView | None:
-        """Return the lane under the cursor."""
-        return self.query_one(LaneTable).cursor_value
+    @property
+    def table(self) -> KeyedTable[LaneView]:
+        """The lanes."""
+        return self.query_one("#lane-table", KeyedTable)
 
     def id_of(self, row: LaneView) -> str:
         """Return the lane's name."""
@@ -87,11 +62,13 @@ class LanesScreen(LaneActions, ListScreen[LaneView]):
     def draw(self, picture: Picture) -> None:
         """Draw the lanes of a picture."""
         self.query_one(Totals).paint(picture)
-        self._draw_table(picture)
+        snapshot = picture.snapshot
+        self._tops.update(trend_tops(snapshot.lanes, snapshot.channels))
+        self.show_rows(picture, snapshot.lanes)
         self.query_one(Orders).paint(picture)
         self._draw_flow(picture)
         events = self.query_one("#notable", FeedView)
-        events.paint(picture, picture.snapshot.notable, instead="Nothing yet.")
+        events.paint(picture, snapshot.notable, instead="Nothing yet.")
 
     def action_open(self) -> None:
         """Open the lane under the cursor."""
@@ -107,39 +84,9 @@ class LanesScreen(LaneActions, ListScreen[LaneView]):
         """Open the lane that was clicked."""
         self.action_open()
 
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        self.query_one(LaneTable).sort_next()
-        self.redraw()
-
-    def action_reverse(self) -> None:
-        """Turn the order round."""
-        table = self.query_one(LaneTable)
-        table.reverse = not table.reverse
-        self.redraw()
-
     def lane_in_hand(self) -> LaneView | None:
         """Return the lane under the cursor."""
         return self.current()
-
-    def _draw_table(self, picture: Picture) -> None:
-        snapshot = picture.snapshot
-        self._tops.update(trend_tops(snapshot.lanes, snapshot.channels))
-        lanes = self.chosen(snapshot.lanes)
-        table = self.query_one(LaneTable)
-        table.layout_columns = self._columns(picture.glyphs)
-        table.show(lanes, picture.news, picture.glyphs)
-        empty = self.query_one("#empty", Static)
-        empty.display = not lanes
-        if not lanes:
-            empty.update(f"No lanes {self.reduction()}; esc shows all.")
-
-    def _columns(self, glyphs: Glyphs) -> Sequence[Column[LaneView]]:
-        layout_of = (self.app.size.width >= WIDE_COLUMNS, glyphs)
-        if layout_of != self._layout_of:
-            self._layout_of = layout_of
-            self._layout = lane_columns(glyphs, self._tops, wide=layout_of[0])
-        return self._layout
 
     def _draw_flow(self, picture: Picture) -> None:
         chart = self.query_one(StackedChart)

@@ -264,11 +264,15 @@ class ListScreen(MeshScreen, Generic[_Row]):
         """Filter as it is typed; an unclear one hides nothing and says why."""
         self._unclear = ""
         try:
-            self._filter = Filter(event.text, self._fields)
+            self.narrow(event.text)
         except FilterUnclear as error:
-            self._filter = Filter("", self._fields)
+            self.narrow("")
             self._unclear = str(error)
         self.redraw()
+
+    def narrow(self, text: str) -> None:
+        """Show only what matches a filter; raises FilterUnclear."""
+        self._filter = Filter(text, self._fields)
 
     def on_filter_bar_left(self) -> None:
         """Go back to the list."""

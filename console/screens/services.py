@@ -2,19 +2,19 @@
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.widget import Widget
 from textual.widgets import Static
 
 from console import formats, keys
-from console.filters import Fields
 from console.glyphs import Glyphs
 from console.model.views import SERVICE_TROUBLES, ServiceHealth, ServiceView
 from console.picture import Cell, Picture
-from console.screens.mesh_screen import ListScreen
+from console.readings import SERVICE_FIELDS
+from console.screens.table_screen import TableScreen
 from console.widgets.filter_bar import FilterBar
-from console.widgets.keyed_table import Column, KeyedTable
+from console.widgets.keyed_table import Column, KeyedTable, number_column
 
-WIDE_COLUMNS = 100
+#: A process that comes so late to its report is too busy for what it serves.
+_LAG_SECONDS = 0.25
 
 HEALTH_INKS = {
     ServiceHealth.LOST: "bad",
@@ -29,24 +29,16 @@ HEALTH_INKS = {
 }
 
 
-_FIELDS: Fields[ServiceView] = {
-    "service": lambda row: row.service,
-    "instance": lambda row: row.instance,
-    "state": lambda row: row.health,
-    "version": lambda row: row.version,
-}
-
-
-class ServicesScreen(ListScreen[ServiceView]):
+class ServicesScreen(TableScreen[ServiceView]):
     """A row for each process, and below it what the one under the cursor says."""
 
     scope = "services"
+    rows = "services"
+    none_exist = "No service has been heard yet. Each reports once a second."
     BINDINGS = keys.bindings("services")
 
     def __init__(self) -> None:
-        super().__init__(_FIELDS)
-        self._layout: list[Column[ServiceView]] = []
-        self._layout_of: tuple[bool, Glyphs] | None = None
+        super().__init__(SERVICE_FIELDS, service_columns)
 
     def parts(self) -> ComposeResult:
         """Make table, detail and filter."""
@@ -56,13 +48,10 @@ class ServicesScreen(ListScreen[ServiceView]):
         yield detail
         yield FilterBar()
 
-    def list_widget(self) -> Widget:
-        """Return the services."""
-        return self._table
-
-    def current(self) -> ServiceView | None:
-        """Return the service under the cursor."""
-        return self._table.cursor_value
+    @property
+    def table(self) -> KeyedTable[ServiceView]:
+        """The services."""
+        return self.query_one("#service-table", KeyedTable)
 
     def id_of(self, row: ServiceView) -> str:
         """Return the instance, or the service where none is known."""
@@ -70,41 +59,18 @@ class ServicesScreen(ListScreen[ServiceView]):
 
     def is_trouble(self, row: ServiceView) -> bool:
         """Say whether the service needs somebody."""
-        return row.health in SERVICE_TROUBLES
+        odd = row.odd_version or row.odd_settings
+        return odd or row.health in SERVICE_TROUBLES
 
     def draw(self, picture: Picture) -> None:
         """Draw the services of a picture."""
-        services = self.chosen(picture.snapshot.services)
-        layout_of = (self.app.size.width >= WIDE_COLUMNS, picture.glyphs)
-        if layout_of != self._layout_of:
-            self._layout_of = layout_of
-            self._layout = service_columns(picture.glyphs, wide=layout_of[0])
-        self._table.layout_columns = self._layout
-        self._table.show(services, picture.news, picture.glyphs)
-        empty = self.query_one("#empty", Static)
-        empty.display = not services
-        if not services:
-            empty.update(self._nothing(picture))
+        self.show_rows(picture, picture.snapshot.services)
         self._draw_detail(picture)
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        self._table.sort_next()
-        self.redraw()
-
-    def action_reverse(self) -> None:
-        """Turn the order round."""
-        self._table.reverse = not self._table.reverse
-        self.redraw()
 
     def on_data_table_row_highlighted(self) -> None:
         """Show what the service under the cursor says."""
         if self.picture is not None:
             self._draw_detail(self.picture)
-
-    @property
-    def _table(self) -> KeyedTable[ServiceView]:
-        return self.query_one("#service-table", KeyedTable)
 
     def _draw_detail(self, picture: Picture) -> None:
         detail = self.query_one("#service-detail", Static)
@@ -114,16 +80,11 @@ class ServicesScreen(ListScreen[ServiceView]):
             detail.border_title = f"{row.service} {row.instance}".strip()
             detail.update(_detail(row, picture))
 
-    def _nothing(self, picture: Picture) -> str:
-        if not picture.snapshot.services:
-            return "No service has been heard yet. Each reports once a second."
-        return f"No services {self.reduction()}; esc shows all."
 
-
-def service_columns(glyphs: Glyphs, *, wide: bool) -> list[Column[ServiceView]]:
+def service_columns(glyphs: Glyphs) -> list[Column[ServiceView]]:
     """Return the columns of the table of services."""
     severity = list(ServiceHealth)
-    columns = [
+    return [
         Column[ServiceView](
             label="service",
             width=11,
@@ -133,14 +94,15 @@ def service_columns(glyphs: Glyphs, *, wide: bool) -> list[Column[ServiceView]]:
         ),
         Column[ServiceView](
             label="instance",
-            width=30 if wide else 20,
-            cell=lambda row: Cell(row.instance or "none heard"),
+            width=25,
+            grows=True,
+            cell=lambda row: _instance(row, glyphs),
             by=lambda row: row.instance,
             least_first=True,
         ),
         Column[ServiceView](
             label="state",
-            width=10,
+            width=11,
             cell=lambda row: Cell(
                 f"{glyphs.service(row.health)} {row.health}", HEALTH_INKS[row.health]
             ),
@@ -156,43 +118,49 @@ def service_columns(glyphs: Glyphs, *, wide: bool) -> list[Column[ServiceView]]:
             by=lambda row: row.heard_seconds,
             right=True,
         ),
-        Column[ServiceView](
-            label="up",
-            width=6,
-            cell=lambda row: Cell(formats.age(row.up_seconds), "plain"),
-            by=lambda row: row.up_seconds,
-            right=True,
+        number_column("up", 7, lambda row: row.up_seconds, formats.age),
+        number_column(
+            "in flight", 11, lambda row: row.in_flight, formats.count, spare=4
         ),
-        Column[ServiceView](
-            label="in flight",
-            width=9,
-            cell=lambda row: Cell(formats.count(row.in_flight), "plain"),
-            by=lambda row: row.in_flight,
-            right=True,
+        number_column(
+            "lag",
+            8,
+            lambda row: row.lag_seconds,
+            formats.duration,
+            ink=lambda row: (
+                "warn" if (row.lag_seconds or 0) > _LAG_SECONDS else "plain"
+            ),
         ),
+        number_column("memory", 9, lambda row: row.rss_bytes, formats.size),
         Column[ServiceView](
-            label="memory",
-            width=8,
-            cell=lambda row: Cell(formats.size(row.rss_bytes), "plain"),
-            by=lambda row: row.rss_bytes,
-            right=True,
-        ),
-        Column[ServiceView](
-            label="version",
-            width=12,
-            cell=_version,
+            label="  version",
+            width=16,
+            cell=lambda row: Cell(
+                f"  {row.version} older" if row.odd_version else f"  {row.version}",
+                "warn" if row.odd_version else "quiet",
+            ),
             by=lambda row: row.version,
             least_first=True,
+            spare=2,
+        ),
+        Column[ServiceView](
+            label="settings",
+            width=14,
+            cell=lambda row: Cell(
+                f"{row.settings_hash} odd" if row.odd_settings else row.settings_hash,
+                "warn" if row.odd_settings else "quiet",
+            ),
+            by=lambda row: row.settings_hash,
+            least_first=True,
+            spare=3,
         ),
     ]
-    hidden = () if wide else ("in flight", "version")
-    return [column for column in columns if column.label not in hidden]
 
 
-def _version(row: ServiceView) -> Cell:
-    if row.odd_version:
-        return Cell(f"{row.version} older", "warn")
-    return Cell(row.version, "quiet")
+def _instance(row: ServiceView, glyphs: Glyphs) -> Cell:
+    if row.odd_version or row.odd_settings:
+        return Cell(f"{glyphs.alarm} {row.instance}", "warn")
+    return Cell(row.instance or "none heard")
 
 
 def _detail(row: ServiceView, picture: Picture) -> Text:
@@ -202,6 +170,11 @@ def _detail(row: ServiceView, picture: Picture) -> Text:
         return text.append("No instance of this service has been heard.", inks["bad"])
     text.append("pid ", inks["quiet"]).append(str(row.pid or "-"))
     text.append("   version ", inks["quiet"]).append(row.version)
+    if row.odd_version:
+        text.append(" older", inks["warn"])
+    text.append("   settings ", inks["quiet"]).append(row.settings_hash or "-")
+    if row.odd_settings:
+        text.append(" not those of the newest", inks["warn"])
     for name, said in row.dependencies.items():
         text.append(f"   {name} ", inks["quiet"])
         text.append(said, inks["good" if said == "ok" else "bad"])

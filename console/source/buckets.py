@@ -14,13 +14,13 @@ from contracts.topology import Stream
 _AGAIN_SECONDS = 1.0
 _OPERATION = "KV-Operation"
 
-Hear = Callable[[str, bytes | None], None]
+Hear = Callable[[str, bytes | None, int], None]
 
 
 class BucketFollower:
     """Tells every value of a bucket once, and then every change.
 
-    ``hear`` gets the key and the value, None when it was taken back.
+    ``hear`` gets the key, the value, None when it was taken back, and the revision.
     """
 
     def __init__(self, js: JetStreamContext, bucket: Stream, hear: Hear) -> None:
@@ -48,4 +48,5 @@ class BucketFollower:
     async def _told(self, message: Msg) -> None:
         taken_back = _OPERATION in (message.headers or {})
         key = message.subject.removeprefix(self._prefix)
-        self._hear(key, None if taken_back else message.data)
+        revision = message.metadata.sequence.stream
+        self._hear(key, None if taken_back else message.data, revision)

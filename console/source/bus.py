@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from console.events import (
+    BreakerHeard,
     ControlHeard,
     EventsDropped,
     LinkAnswered,
@@ -29,10 +30,11 @@ from console.source import Sink
 from console.source.backlog import BacklogReader
 from console.source.buckets import BucketFollower
 from contracts import controls, messages, subjects
+from contracts.breakers import BreakerState
 from contracts.mesh import ServiceState
 from contracts.messages import OperatorActed, StatusChanged
 from contracts.settings import nats_servers
-from contracts.topology import CONTROLS
+from contracts.topology import BREAKERS, CONTROLS
 
 READ_SECONDS = 1.0
 ANSWER_SECONDS = 2
@@ -117,15 +119,21 @@ class BusSource:
         self, connection: "_Connection", sink: Sink
     ) -> None:
         js = connection.client.jetstream(timeout=ANSWER_SECONDS)
-        following = asyncio.create_task(
-            BucketFollower(js, CONTROLS, connection.on_control).run(),
-            name="console.controls",
-        )
+        following = [
+            asyncio.create_task(
+                BucketFollower(js, bucket, hear).run(), name=f"console.{bucket.name}"
+            )
+            for bucket, hear in (
+                (CONTROLS, connection.on_control),
+                (BREAKERS, connection.on_breaker),
+            )
+        ]
         try:
             await self._read_while_connected(connection, BacklogReader(js), sink)
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
 
     async def _read_while_connected(
         self, connection: "_Connection", reader: BacklogReader, sink: Sink
@@ -172,6 +180,7 @@ class _Connection:
         self._slow = 0
         self._unreadable = 0
         self._states = msgspec.json.Decoder(ServiceState)
+        self._breakers = msgspec.json.Decoder(BreakerState)
 
     async def open(self, address: BusAddress) -> None:
         """Connect once and subscribe; raises what is wrong."""
@@ -258,7 +267,7 @@ class _Connection:
         if isinstance(acted, OperatorActed):
             self._sink(OperatorReported(acted=acted))
 
-    def on_control(self, key: str, value: bytes | None) -> None:
+    def on_control(self, key: str, value: bytes | None, _revision: int) -> None:
         """Tell of an operator's control."""
         try:
             control = None if value is None else controls.decode(value)
@@ -266,6 +275,15 @@ class _Connection:
             self._unreadable += 1
         else:
             self._sink(ControlHeard(key=key, control=control))
+
+    def on_breaker(self, provider: str, value: bytes | None, revision: int) -> None:
+        """Tell of what the dispatchers agreed on."""
+        try:
+            state = None if value is None else self._breakers.decode(value)
+        except msgspec.MsgspecError:
+            self._unreadable += 1
+        else:
+            self._sink(BreakerHeard(provider=provider, state=state, revision=revision))
 
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, nats.errors.SlowConsumerError):

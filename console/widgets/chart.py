@@ -1,6 +1,7 @@
 """A chart of stacked areas over time, drawn in eighths of a character."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from rich.segment import Segment
@@ -21,6 +22,8 @@ class Layer(NamedTuple):
 
     ink: str
     values: Sequence[float | None]
+    fold: Callable[[Sequence[float]], float] = fmean
+    """What several seconds in one column come to."""
 
 
 class StackedChart(Widget):
@@ -30,14 +33,24 @@ class StackedChart(Widget):
         super().__init__(**options)
         self._layers: Sequence[Layer] = ()
         self._least_top = 10.0
+        self._until: int | None = None
         self._picture: Picture | None = None
         self._rows: list[Strip] = []
 
     def paint(
-        self, picture: Picture, layers: Sequence[Layer], least_top: float = 10.0
+        self,
+        picture: Picture,
+        layers: Sequence[Layer],
+        least_top: float = 10.0,
+        until: int | None = None,
     ) -> None:
-        """Draw the layers, the first at the bottom."""
+        """Draw the layers, the first at the bottom.
+
+        ``until`` is the second after their last value, in any count of seconds: all values
+        are shown then, several to a column, and only the newest column changes.
+        """
         self._picture, self._layers, self._least_top = picture, layers, least_top
+        self._until = until
         self._rows = []
         self.refresh()
 
@@ -61,7 +74,15 @@ class StackedChart(Widget):
         inks, glyphs = self._picture.news, self._picture.glyphs
         styles = [base + inks[layer.ink] for layer in self._layers]
         brush = _Brush(base, base + inks["edge"], styles, glyphs)
-        columns = stacked(self._layers, width)
+        layers = self._layers
+        if self._until is not None:
+            layers = [
+                layer._replace(
+                    values=folded(layer.values, width, self._until, layer.fold)
+                )
+                for layer in layers
+            ]
+        columns = stacked(layers, width)
         highest = max((sum(column) for column in columns if column), default=0.0)
         top = nice_top(highest, self._least_top)
         rows = []
@@ -116,6 +137,28 @@ def stacked(layers: Sequence[Layer], width: int) -> list[list[float] | None]:
         values = [layer.values[at] for layer in layers]
         known = any(value is not None for value in values)
         columns.append([value or 0.0 for value in values] if known else None)
+    return columns
+
+
+def folded(
+    values: Sequence[float | None],
+    width: int,
+    until: int,
+    fold: Callable[[Sequence[float]], float],
+) -> list[float | None]:
+    """Put several seconds into a column, so that all fit into ``width`` columns.
+
+    Columns begin at fixed seconds, so a value never moves from one to another; the oldest
+    that would begin in the middle is left out.
+    """
+    each = -(-len(values) // width) if values else 1
+    if each <= 1:
+        return list(values)
+    start = -(until - len(values)) % each
+    columns: list[float | None] = []
+    for at in range(start, len(values), each):
+        known = [value for value in values[at : at + each] if value is not None]
+        columns.append(fold(known) if known else None)
     return columns
 
 

@@ -1,9 +1,30 @@
 """The line where a filter is typed, and where an active one stays in sight."""
 
+from collections.abc import Iterable
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.suggester import Suggester
 from textual.widgets import Input, Static
+
+
+class LastWord(Suggester):
+    """Completes the word that is being typed."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        super().__init__(case_sensitive=False)
+        self._known = list(words)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """Return the whole text with its last word completed; None when none fits."""
+        before, space, word = value.rpartition(" ")
+        if not word:
+            return None
+        for known in self._known:
+            if known.startswith(word) and known != word:
+                return f"{before}{space}{known}"
+        return None
 
 
 class FilterBar(Horizontal):
@@ -21,11 +42,21 @@ class FilterBar(Horizontal):
 
     _words = ""
 
+    def __init__(
+        self, completions: Iterable[str] = (), hint: str = "words, field:value, !not"
+    ) -> None:
+        super().__init__()
+        self._completions = list(completions)
+        self._hint = hint
+
     def compose(self) -> ComposeResult:
         """Make the line."""
         yield Static("/", id="filter-mark")
         yield Input(
-            placeholder="words, field:value, !not", id="filter-input", compact=True
+            placeholder=self._hint,
+            suggester=LastWord(self._completions) if self._completions else None,
+            id="filter-input",
+            compact=True,
         )
         yield Static("", id="filter-note")
 

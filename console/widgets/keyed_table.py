@@ -1,7 +1,7 @@
 """A table whose cursor stays with its row, however the rows move."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
@@ -16,6 +16,9 @@ from console.themes import Inks
 
 _Row = TypeVar("_Row")
 
+#: What a table keeps free at its left, and for a scroll bar at its right.
+_MARGIN = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column(Generic[_Row]):
@@ -29,6 +32,62 @@ class Column(Generic[_Row]):
     right: bool = False
     least_first: bool = False
     """Sort from small to large first: for names, not for numbers."""
+    spare: int = 0
+    """How well a narrow terminal can do without it; 0 stays whatever the width."""
+    grows: bool = False
+    """Takes the room that is left."""
+
+
+def number_column(
+    label: str,
+    width: int,
+    read: Callable[[_Row], float | None],
+    write: Callable[[Any], str],
+    *,
+    ink: Callable[[_Row], str] | None = None,
+    spare: int = 0,
+) -> Column[_Row]:
+    """Return a column of numbers: at the right, and quiet where there is nothing."""
+
+    def cell(row: _Row) -> Cell:
+        number = read(row)
+        loud = "plain" if ink is None else ink(row)
+        return Cell(write(number), loud if number else "quiet")
+
+    return Column(label=label, width=width, cell=cell, by=read, right=True, spare=spare)
+
+
+def word_column(
+    label: str,
+    width: int,
+    read: Callable[[_Row], str],
+    *,
+    ink: Callable[[_Row], str] = lambda _row: "plain",
+    spare: int = 0,
+    grows: bool = False,
+) -> Column[_Row]:
+    """Return a column of words."""
+    return Column(
+        label=label,
+        width=width,
+        cell=lambda row: Cell(read(row), ink(row)),
+        by=read,
+        least_first=True,
+        spare=spare,
+        grows=grows,
+    )
+
+
+def fitted(columns: Sequence[Column[_Row]], room: int) -> list[Column[_Row]]:
+    """Leave out what can be spared most until the rest fits; widths hold their own gap."""
+    kept = list(columns)
+    while sum(column.width for column in kept) > room:
+        most = max(kept, key=lambda column: column.spare)
+        if not most.spare:
+            break
+        kept.remove(most)
+    left = max(0, room - sum(column.width for column in kept))
+    return [replace(c, width=c.width + left) if c.grows else c for c in kept]
 
 
 class KeyedTable(DataTable[Text], Generic[_Row]):
@@ -47,7 +106,9 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
 
     def __init__(self, key: Callable[[_Row], str], **options: Any) -> None:
         super().__init__(
-            cursor_type="row", cursor_foreground_priority="renderable", **options
+            cursor_type="row",
+            cursor_foreground_priority="renderable",
+            **options,
         )
         self.layout_columns: Sequence[Column[_Row]] = ()
         self.sorted_by: str | None = None
@@ -81,6 +142,14 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         self.reverse = False
         return self.sorted_by or "its own order"
 
+    def fit(self, columns: Sequence[Column[_Row]], room: int) -> None:
+        """Use those of these columns that ``room`` characters have place for.
+
+        Their widths hold their own gap, so cells are not padded.
+        """
+        self.cell_padding = 0
+        self.layout_columns = fitted(columns, room - _MARGIN)
+
     def show(self, rows: Sequence[_Row], inks: Inks, glyphs: Glyphs) -> None:
         """Bring the table to these rows and to ``layout_columns``."""
         self._remember()
@@ -88,11 +157,17 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         if inks is not self._inks:
             self._inks = inks
             self._written = [[] for _ in self._written]
-        self._shown = self._sorted(rows)
+        self._shown = self.in_order(rows)
         self._resize(len(self._shown))
         for place, row in enumerate(self._shown):
             self._write(place, [column.cell(row) for column in self.layout_columns])
         self._follow()
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on the row of a key, if it is shown."""
+        keys_shown = [self._key(row) for row in self._shown]
+        if key in keys_shown:
+            self.move_cursor(row=keys_shown.index(key))
 
     def _bring_header(self, glyphs: Glyphs) -> None:
         header = tuple(
@@ -117,7 +192,8 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
             return ""
         return glyphs.up if column.least_first != self.reverse else glyphs.down
 
-    def _sorted(self, rows: Sequence[_Row]) -> list[_Row]:
+    def in_order(self, rows: Sequence[_Row]) -> list[_Row]:
+        """Return the rows as they are sorted."""
         column = next(
             (c for c in self.layout_columns if c.label == self.sorted_by), None
         )
@@ -176,3 +252,9 @@ class KeyedTable(DataTable[Text], Generic[_Row]):
         self._waits_at = None if there else place
         if place != self.cursor_row:
             self.move_cursor(row=place)
+
+
+class OpeningTable(KeyedTable[_Row], Generic[_Row]):
+    """A table whose rows can be opened."""
+
+    BINDINGS = keys.bindings("opening_table")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
@@ -37,6 +38,7 @@ class Readings(msgspec.Struct, kw_only=True):
     lanes: list[LaneReading] = []
     limits: dict[Channel, float] = {}
     tokens_per_second: dict[Channel, float] = {}
+    throttled_seconds: dict[Channel, float] = {}
     providers: list[ProviderReading] = []
     jobs: list[JobReading] = []
     gauges: dict[str, float] = {}
@@ -52,11 +54,14 @@ class Heartbeat:
         *,
         service: str,
         instance: str,
+        settings_hash: str = "",
     ) -> None:
         self._bus = bus
         self._readiness = readiness
         self._service = service
         self._instance = instance
+        self._settings_hash = settings_hash
+        self._lag_seconds = 0.0
         self._read: Callable[[], Readings] = Readings
         self._process = psutil.Process()
         self._started_at = datetime.now(UTC)
@@ -98,7 +103,9 @@ class Heartbeat:
         registration = await self._register(stopping)
         while not stopping.is_set():
             await self._publish()
+            due_at = time.monotonic() + PERIOD_SECONDS
             await wait_for_stop(stopping, PERIOD_SECONDS)
+            self._lag_seconds = max(0.0, time.monotonic() - due_at)
         self.draining = True
         await self._publish()
         if registration is not None:
@@ -147,10 +154,13 @@ class Heartbeat:
             at=datetime.now(UTC),
             started_at=self._started_at,
             rss_bytes=self._process.memory_info().rss,
+            lag_seconds=self._lag_seconds,
+            settings_hash=self._settings_hash,
             dependencies=dependencies,
             lanes=readings.lanes,
             limits=readings.limits,
             tokens_per_second=readings.tokens_per_second,
+            throttled_seconds=readings.throttled_seconds,
             providers=readings.providers,
             jobs=readings.jobs,
             gauges=readings.gauges,

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import hashlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -29,6 +31,8 @@ from ops.runtime.version import version
 log = structlog.stdlib.get_logger()
 
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 50_000
+_OF_ONE_PROCESS = frozenset({"instance", "log_level", "log_format"})
+_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 class Stop:
@@ -73,6 +77,20 @@ def instance_name(settings: MeshSettings) -> str:
     return f"{host}-{os.getpid()}"[-64:]
 
 
+def settings_hash(settings: MeshSettings) -> str:
+    """Return the same eight digits for processes that were configured alike.
+
+    What names a process, says where it listens, or is secret does not count.
+    """
+    said = settings.model_dump(mode="json")
+    counted = {
+        name: _CREDENTIALS.sub("//", value) if isinstance(value, str) else value
+        for name, value in said.items()
+        if name not in _OF_ONE_PROCESS and not name.endswith(("_host", "_port"))
+    }
+    return hashlib.sha256(repr(sorted(counted.items())).encode()).hexdigest()[:8]
+
+
 @asynccontextmanager
 async def open_service(name: str, settings: MeshSettings) -> AsyncIterator[Service]:
     """Open connections, announce the service on the mesh, and close all in reverse.
@@ -91,7 +109,13 @@ async def open_service(name: str, settings: MeshSettings) -> AsyncIterator[Servi
         readiness.depends_on("postgres", ledger.check)
         readiness.depends_on("nats", bus.check)
         readiness.depends_on("redis", redis.ping, required=False)
-        heartbeat = Heartbeat(bus, readiness, service=name, instance=instance)
+        heartbeat = Heartbeat(
+            bus,
+            readiness,
+            service=name,
+            instance=instance,
+            settings_hash=settings_hash(settings),
+        )
         beating = asyncio.create_task(heartbeat.run(stop.event), name="heartbeat")
         try:
             yield Service(

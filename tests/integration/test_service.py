@@ -212,6 +212,8 @@ async def test_a_service_says_what_it_is_once_a_second_and_says_goodbye(
     assert last.dependencies == {"postgres": "ok", "nats": "ok", "redis": "ok"}
     assert last.started_at < last.at
     assert last.rss_bytes > 10 << 20
+    assert last.lag_seconds >= 0.0
+    assert len(last.settings_hash) == 8
     assert last.gauges == {"idle_seconds": 1.5}
     assert last.lanes == [
         LaneReading(channel=Channel.SMS, priority=Priority.HIGH, in_flight=3)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -63,6 +64,13 @@ class Desk:
     @property
     def table(self) -> KeyedTable[Any]:
         return self.screen.query_one(KeyedTable)
+
+    def cell(self, row: int, label: str) -> Text:
+        """Return what the table shows in a column of a row."""
+        labels = [column.label for column in self.table.layout_columns]
+        cell = self.table.get_row_at(row)[labels.index(label)]
+        assert isinstance(cell, Text)
+        return cell
 
     def keys_shown(self) -> list[str]:
         """Return the text of the first columns of every row of the table."""

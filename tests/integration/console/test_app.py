@@ -13,6 +13,8 @@ from console.screens.feed import FeedScreen
 from console.screens.help import HelpScreen
 from console.screens.lane import LaneScreen
 from console.screens.lanes import LanesScreen
+from console.screens.providers import ProvidersScreen
+from console.screens.schedule import ScheduleScreen
 from console.screens.services import ServicesScreen
 from console.source import Sink
 from console.source.scripted import ScriptedSource
@@ -39,7 +41,9 @@ class TestScreens:
         async with console() as desk:
             for key, screen in (
                 ("4", FeedScreen),
+                ("5", ProvidersScreen),
                 ("6", ServicesScreen),
+                ("7", ScheduleScreen),
                 ("1", LanesScreen),
             ):
                 await desk.press(key)
@@ -47,7 +51,7 @@ class TestScreens:
 
     async def test_only_screens_that_exist_have_a_key(self, console: Open):
         async with console() as desk:
-            for key in "2578990":
+            for key in "8990":
                 await desk.press(key)
                 assert isinstance(desk.screen, LanesScreen)
 
@@ -75,7 +79,7 @@ class TestScreens:
         async with console() as desk:
             await desk.press("question_mark")
             assert isinstance(desk.app.screen, HelpScreen)
-            assert "Open the lane under the cursor" in desk.text()
+            assert "Open what is under the cursor" in desk.text()
 
             await desk.press("escape")
             assert isinstance(desk.screen, LanesScreen)
@@ -125,7 +129,7 @@ class TestTables:
 
     async def test_the_cursor_stays_on_its_lane_while_rows_move(self, console: Open):
         async with console() as desk:
-            await desk.press("s", "s", "s", "s")
+            await desk.press(*"sssss")
             assert desk.table.sorted_by == "queued"
             assert desk.keys_shown()[0] == "email/low"
             await desk.press("home")
@@ -257,23 +261,23 @@ class TestStaleness:
 
     async def test_a_lost_connection_clears_nothing(self, console: Open):
         async with console() as desk:
-            before = desk.keys_shown(), desk.table.get_row_at(5)[3].plain
+            before = desk.keys_shown(), desk.cell(5, "queued").plain
             await desk.tell(LOST)
             await desk.wait(60)
 
             assert "connection refused, attempt 3" in desk.text()
             assert "NATS down" in desk.text()
-            assert (desk.keys_shown(), desk.table.get_row_at(5)[3].plain) == before
+            assert (desk.keys_shown(), desk.cell(5, "queued").plain) == before
 
     async def test_old_numbers_are_dimmed_and_fresh_ones_are_not(self, console: Open):
         async with console() as desk:
-            fresh = desk.table.get_row_at(0)[3].style
+            fresh = desk.cell(0, "queued").style
             await desk.wait(10)
-            stale = desk.table.get_row_at(0)[3].style
+            stale = desk.cell(0, "queued").style
             await desk.tell(LinkAnswered(seconds=0.001))
 
             assert stale != fresh
-            assert desk.table.get_row_at(0)[3].style == fresh
+            assert desk.cell(0, "queued").style == fresh
 
     async def test_a_return_is_told_once(self, console: Open):
         async with console() as desk:
@@ -456,15 +460,15 @@ class TestPainting:
         self, console: Open
     ):
         async with console() as desk:
-            before = desk.table.get_row_at(0)[3].plain
+            before = desk.cell(0, "queued").plain
             await desk.press("p")
             await desk.tell(backlog(4_321))
             await desk.wait(5)
-            assert desk.table.get_row_at(0)[3].plain == before
+            assert desk.cell(0, "queued").plain == before
             assert "FROZEN 5s" in desk.lines()[0]
 
             await desk.press("p")
-            assert desk.table.get_row_at(0)[3].plain == "4,321"
+            assert desk.cell(0, "queued").plain == "4,321"
 
     async def test_a_flood_of_events_leaves_the_keys_quick(self, console: Open):
         """The best of five: what else the machine does disturbs some, slowness all."""
@@ -523,15 +527,25 @@ class TestPainting:
 
     async def test_a_theme_can_be_changed_while_running(self, console: Open):
         async with console() as desk:
-            before = desk.table.get_row_at(0)[3].style
+            before = desk.cell(0, "queued").style
             desk.app.theme = "tocsin-light"
             await desk.pilot.pause()
             await desk.paint()
 
-            assert desk.table.get_row_at(0)[3].style != before
+            assert desk.cell(0, "queued").style != before
 
 
-EVERY_SCREEN = (["1"], ["enter"], ["escape", "4"], ["6"])
+EVERY_SCREEN = (
+    ["1"],
+    ["enter"],
+    ["escape", "2"],
+    ["4"],
+    ["5"],
+    ["enter"],
+    ["escape", "6"],
+    ["7"],
+    ["enter"],
+)
 
 
 class TestLayout:

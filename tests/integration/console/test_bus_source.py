@@ -27,6 +27,7 @@ from console.source.bus import (
     pause_seconds,
 )
 from contracts import messages, subjects, topology
+from contracts.breakers import BreakerCondition, BreakerState
 from contracts.channels import LANES, Lane
 from contracts.controls import AnyControl, Pause
 from contracts.mesh import ServiceState
@@ -41,6 +42,7 @@ from tests.unit.console.world import (
     NOON,
     SMS_HIGH,
     acted,
+    breaker,
     change,
     moment,
     notification_id,
@@ -71,8 +73,14 @@ def mesh(nats_url: str, client: Client) -> Mesh:
         )
         await client.publish(subject, messages.encode(change))
 
+    async def agree(provider: str, state: BreakerState) -> None:
+        js = client.jetstream()
+        await ensure(js)
+        subject = subjects.bucket_value(topology.BREAKERS.name, provider)
+        await js.publish(subject, msgspec.json.encode(state))
+
     source = BusSource(BusAddress(url=nats_url), pause=_soon)
-    return Mesh(source, say_state, say_change)
+    return Mesh(source, say_state, say_change, agree)
 
 
 class TestBusSource(SourceConformance):
@@ -204,6 +212,35 @@ class TestBacklog:
         assert read.lanes == []
 
 
+class TestAgreements:
+    async def test_what_was_agreed_before_is_told_again_on_every_connection(
+        self, mesh: Mesh, nats_server: Nats, client: Client
+    ):
+        agreed = breaker(NOON, BreakerCondition.OPEN, wait_seconds=5.0, openings=2)
+        await mesh.agree("acme", breaker(NOON - 5))
+        await mesh.agree("acme", agreed)
+        async with mesh.listening():
+            await until(mesh.agreements)
+            assert mesh.agreements() == [("acme", agreed)]
+
+            await nats_server.server.crash()
+            await until(lambda: not mesh.is_connected())
+            await nats_server.server.start()
+            await until(lambda: len(mesh.agreements()) == 2, 15)
+
+        assert mesh.agreements() == [("acme", agreed)] * 2
+
+    async def test_what_was_forgotten_is_told(self, mesh: Mesh, client: Client):
+        await mesh.agree("acme", breaker(NOON))
+        async with mesh.listening():
+            await until(mesh.agreements)
+            await client.jetstream().publish(
+                subjects.bucket_value(topology.BREAKERS.name, "acme"),
+                headers={"KV-Operation": "DEL"},
+            )
+            await until(lambda: mesh.agreements()[-1] == ("acme", None))
+
+
 class TestLink:
     async def test_it_measures_how_fast_the_bus_answers(self, mesh: Mesh):
         async with mesh.listening() as heard:
@@ -253,6 +290,7 @@ class TestLink:
             BusSource(BusAddress(url=f"nats://ops:wrong@{locked_bus}"), pause=_soon),
             _unused,
             _unused,
+            _unused_twice,
         )
         task = asyncio.create_task(mesh.source.run(mesh.heard.append))
         await until(lambda: len(mesh.link()) >= 4)
@@ -262,7 +300,7 @@ class TestLink:
 
     async def test_what_it_may_not_hear_is_said(self, locked_bus: str):
         url = f"nats://deaf:deaf@{locked_bus}"
-        mesh = Mesh(BusSource(BusAddress(url=url)), _unused, _unused)
+        mesh = Mesh(BusSource(BusAddress(url=url)), _unused, _unused, _unused_twice)
         async with mesh.listening():
             read = await newest(mesh)
 
@@ -270,7 +308,7 @@ class TestLink:
 
     async def test_right_credentials_are_taken(self, locked_bus: str):
         url = f"nats://ops:right@{locked_bus}"
-        mesh = Mesh(BusSource(BusAddress(url=url)), _unused, _unused)
+        mesh = Mesh(BusSource(BusAddress(url=url)), _unused, _unused, _unused_twice)
         async with mesh.listening():
             assert mesh.is_connected()
 
@@ -317,6 +355,10 @@ def _soon(_attempt: int) -> float:
 
 
 async def _unused(_value: object) -> None:
+    raise AssertionError
+
+
+async def _unused_twice(_name: str, _value: object) -> None:
     raise AssertionError
 
 

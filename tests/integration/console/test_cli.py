@@ -19,9 +19,10 @@ import pytest_asyncio
 import console
 from console.source.recorded import Recording
 from contracts import messages, subjects
+from contracts.breakers import BreakerCondition
 from contracts.channels import LANES
 from ops.runtime.bus import Bus
-from tests.unit.console.world import NOON, change, reading, state
+from tests.unit.console.world import NOON, change, provider, reading, state
 from tests.waiting import until
 
 ROOT = Path(console.__file__).parents[1]
@@ -110,10 +111,12 @@ async def terminal(
 async def speaking(bus: Bus) -> AsyncIterator[Bus]:
     """A bus on which a dispatcher reports itself five times a second."""
 
+    providers = [provider(breaker=BreakerCondition.OPEN), provider("backup")]
+
     async def speak() -> None:
         for number in range(10**6):
             lanes = [reading(lane, delivered=number) for lane in LANES]
-            told = state(NOON + number / 5, lanes=lanes)
+            told = state(NOON + number / 5, lanes=lanes, providers=providers)
             subject = subjects.mesh_state(told.service, told.instance)
             await bus.nc.publish(subject, msgspec.json.encode(told))
             event = change(NOON, number)
@@ -165,6 +168,52 @@ async def test_lanes_are_printed_from_the_mesh_that_runs_here(
     assert len(said["lanes"]) == len(LANES)
     assert said["lanes"][0]["in_flight"] == 0
     assert said["lanes"][0]["rate"] > 0
+
+
+async def test_what_a_filter_leaves_is_printed(
+    tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
+):
+    arguments = ("--nats-url", nats_url, "providers", "--where", "breaker:open")
+
+    code, out, err = await run(tmp_path, environment, *arguments)
+
+    assert (code, err) == (0, "")
+    header, *rows = out.splitlines()
+    assert header.startswith("provider")
+    assert [row.split()[:2] for row in rows] == [["acme", "open"]]
+
+
+async def test_dead_letters_need_a_gateway_and_say_so(
+    tmp_path: Path, environment: dict[str, str]
+):
+    bus = ("--nats-url", "nats://127.0.0.1:1")
+
+    code, out, err = await run(tmp_path, environment, *bus, "dlq")
+    assert (code, out) == (2, "")
+    assert "no gateway to ask: say where it is with --gateway-url" in err
+
+    away = ("--gateway-url", "http://127.0.0.1:1")
+    code, out, err = await run(tmp_path, environment, *bus, *away, "dlq", "--json")
+    assert (code, out) == (1, "")
+    assert "http://127.0.0.1:1" in err
+    assert err.count("\n") == 1
+
+
+async def test_a_filter_that_cannot_be_read_is_wrong_usage(
+    tmp_path: Path, environment: dict[str, str]
+):
+    arguments = (
+        "--nats-url",
+        "nats://127.0.0.1:1",
+        "schedule",
+        "--where",
+        "colour:red",
+    )
+
+    code, out, err = await run(tmp_path, environment, *arguments)
+
+    assert (code, out) == (2, "")
+    assert "no field 'colour'" in err
 
 
 async def test_the_feed_is_printed_line_by_line(

@@ -265,6 +265,25 @@ async def test_a_throttled_attempt_waits_as_long_as_the_provider_asked(
     assert (await details_of(ledger, id_, "retrying"))[0]["outcome"] == "throttled"
 
 
+async def test_the_heartbeat_tells_how_a_provider_answered_and_how_fast(
+    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+) -> None:
+    answers = {1: Reply(503), 2: Reply(429), 3: Reply(202)}
+    endpoint.answer = lambda received: answers[received.attempt]
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+        state = await dispatcher.service.heartbeat.state()
+
+    [provider] = state.providers
+    assert (provider.attempts, provider.failed, provider.throttled) == (3, 1, 1)
+    latencies = {
+        (lane.channel, lane.priority): lane.latency_p95_seconds for lane in state.lanes
+    }
+    assert [lane for lane, seconds in latencies.items() if seconds] == [tuple(LANE)]
+    assert set(state.throttled_seconds) == set(Channel)
+
+
 async def test_an_expired_notification_fails_and_is_never_sent(
     ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
 ) -> None:

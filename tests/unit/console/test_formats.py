@@ -105,3 +105,43 @@ def test_every_sign_is_one_column_wide():
         for name, sign in vars(glyphs).items():
             assert cell_len(sign) == len(sign), name
     assert "".join(vars(ASCII).values()).isascii()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (None, "-"),
+        (0.0004, "0ms"),
+        (0.097, "97ms"),
+        (1.0, "1.0s"),
+        (4.94, "4.9s"),
+        (131, "2m"),
+    ],
+)
+def test_a_duration_has_the_unit_that_suits_it(seconds, written):
+    assert formats.duration(seconds) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0.25, "every 0.25 s"),
+        (1, "every second"),
+        (30, "every 30 s"),
+        (60, "every minute"),
+        (600, "every 10 minutes"),
+        (3600, "every hour"),
+        (86400, "every day"),
+        (90, "every 90 s"),
+    ],
+)
+def test_a_period_is_said_in_words(seconds, written):
+    assert formats.period(seconds) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(None, "-"), (26.2, "26s"), (0.3, "now"), (-0.2, "now"), (-41, "-41s")],
+)
+def test_what_should_have_been_has_a_minus(seconds, written):
+    assert formats.until(seconds) == written

@@ -7,21 +7,31 @@ import console
 from console import keys
 from console.app import ConsoleApp
 from console.keys import KEYS, Level
-from console.model.views import LaneHealth
+from console.model.views import JobHealth, LaneHealth, ProviderHealth
 from console.screens.actions import ActionsScreen
+from console.screens.dlq import DlqScreen
 from console.screens.feed import FeedScreen
 from console.screens.help import PARTS
+from console.screens.job import JobScreen
 from console.screens.lane import LaneScreen
 from console.screens.lanes import LanesScreen
+from console.screens.provider import ProviderScreen
+from console.screens.providers import ProvidersScreen
+from console.screens.schedule import ScheduleScreen
 from console.screens.services import ServicesScreen
 from console.screens.trace import TraceScreen
 
 SCREENS = (
     LanesScreen,
+    DlqScreen,
     TraceScreen,
     FeedScreen,
+    ProvidersScreen,
     ServicesScreen,
+    ScheduleScreen,
     LaneScreen,
+    ProviderScreen,
+    JobScreen,
     ActionsScreen,
 )
 SCOPES = {scope for key in KEYS for scope in key.scopes}
@@ -90,8 +100,9 @@ def test_the_documentation_shows_this_table():
     assert table.strip() == keys.as_markdown()
 
 
-def test_the_documentation_names_every_state_of_a_lane():
+@pytest.mark.parametrize("states", [LaneHealth, ProviderHealth, JobHealth])
+def test_the_documentation_names_every_state(states):
     document = (Path(console.__file__).parents[1] / "docs" / "console.md").read_text()
 
-    for health in LaneHealth:
-        assert health is LaneHealth.UNKNOWN or f"| `{health}` |" in document
+    for state in states:
+        assert state == "unknown" or f"| `{state}` |" in document

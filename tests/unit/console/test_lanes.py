@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from console.model import Model
-from console.model.lanes import LAG_SECONDS, Counters, LaneMeter
+from console.model.counters import Amounts, Counters
+from console.model.lanes import LAG_SECONDS, LaneMeter
 from console.model.views import LaneHealth, LaneView
 from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
@@ -55,30 +56,30 @@ class TestCounters:
         counters = Counters()
         first = state(NOON, lanes=[reading(delivered=1_000_000)])
 
-        assert counters.amounts(first, listening_seconds=60) == (0.0, {})
+        assert counters.amounts(first, listening_seconds=60) == Amounts()
 
     def test_a_process_born_while_listening_counts_from_zero(self):
         counters = Counters()
         first = state(NOON, started_at=NOON - 0.8, lanes=[reading(delivered=7)])
 
-        span, amounts = counters.amounts(first, listening_seconds=60)
+        amounts = counters.amounts(first, listening_seconds=60)
 
-        assert span == pytest.approx(0.8)
-        assert amounts[SMS_HIGH].delivered == 7
+        assert amounts.span == pytest.approx(0.8)
+        assert amounts.lanes[SMS_HIGH].delivered == 7
 
     def test_a_restarted_process_counts_from_zero_again(self):
         counters = Counters()
         counters.amounts(state(NOON, lanes=[reading(delivered=900)]), 60)
         again = state(NOON + 2, started_at=NOON + 1, lanes=[reading(delivered=5)])
 
-        assert counters.amounts(again, 60)[1][SMS_HIGH].delivered == 5
+        assert counters.amounts(again, 60).lanes[SMS_HIGH].delivered == 5
 
     def test_counters_that_fell_count_from_zero_again(self):
         counters = Counters()
         counters.amounts(state(NOON, lanes=[reading(delivered=900, failed=2)]), 60)
         fallen = state(NOON + 1, lanes=[reading(delivered=901, failed=1)])
 
-        amount = counters.amounts(fallen, 60)[1][SMS_HIGH]
+        amount = counters.amounts(fallen, 60).lanes[SMS_HIGH]
 
         assert (amount.delivered, amount.failed) == (901, 1)
 
@@ -89,18 +90,18 @@ class TestCounters:
         counters.amounts(newer, 60)
 
         late = state(NOON + 0.5, lanes=[reading(delivered=15)])
-        assert counters.amounts(newer, 60) == (0.0, {})
-        assert counters.amounts(late, 60) == (0.0, {})
+        assert counters.amounts(newer, 60) == Amounts()
+        assert counters.amounts(late, 60) == Amounts()
 
     def test_what_happened_in_a_long_silence_is_in_no_second(self):
         counters = Counters()
         counters.amounts(state(NOON, lanes=[reading(delivered=10)]), 600)
         after = state(NOON + 41, lanes=[reading(delivered=99_000)])
 
-        assert counters.amounts(after, 600) == (0.0, {})
+        assert counters.amounts(after, 600) == Amounts()
 
         later = state(NOON + 42, lanes=[reading(delivered=99_010)])
-        assert counters.amounts(later, 600)[1][SMS_HIGH].delivered == 10
+        assert counters.amounts(later, 600).lanes[SMS_HIGH].delivered == 10
 
     @given(
         st.lists(st.tuples(st.integers(0, 500), st.booleans()), min_size=1, max_size=40)
@@ -117,7 +118,7 @@ class TestCounters:
             total += amount
             happened += amount
             report = state(at, started_at=born, lanes=[reading(delivered=total)])
-            _, amounts = counters.amounts(report, listening_seconds=number)
+            amounts = counters.amounts(report, listening_seconds=number).lanes
             counted_now = amounts[SMS_HIGH].delivered if amounts else 0
             counted += counted_now
 

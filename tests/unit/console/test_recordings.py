@@ -1,6 +1,7 @@
 import asyncio
 import io
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from console.source.recorded import (
     RecordingSource,
 )
 from console.source.scripted import ScriptedSource
+from tests.unit.console.conformance import Mesh, SourceConformance, scripted_mesh
 from tests.unit.console.world import NOON, BusyMesh, busy
 from tests.waiting import until
 
@@ -32,6 +34,19 @@ async def record(path: Path, told: list[tuple[float, AnyEvent]]) -> list[AnyEven
         await asyncio.gather(task, return_exceptions=True)
     assert recording.failure == ""
     return heard
+
+
+class TestRecordingSource(SourceConformance):
+    """A recording passes on what it writes, and what was written is heard again."""
+
+    @pytest.fixture
+    def mesh(self, tmp_path: Path) -> Iterator[Mesh]:
+        mesh = scripted_mesh()
+        path = tmp_path / "night"
+        with path.open("wb", buffering=0) as file:
+            mesh.source = RecordingSource(mesh.source, file)
+            yield mesh
+        assert [moment.event for moment in Recording(path)] == mesh.heard
 
 
 async def test_a_recording_tells_the_same_again(tmp_path):

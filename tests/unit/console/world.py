@@ -10,6 +10,7 @@ from uuid import UUID
 from console.events import (
     AnyEvent,
     BacklogRead,
+    BreakerHeard,
     LaneBacklog,
     LinkAnswered,
     LinkChanged,
@@ -17,9 +18,17 @@ from console.events import (
     ServiceReported,
     StatusReported,
 )
+from contracts.breakers import BreakerCondition, BreakerState
 from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
-from contracts.mesh import LaneReading, ServiceCondition, ServiceState
+from contracts.mesh import (
+    JobOutcome,
+    JobReading,
+    LaneReading,
+    ProviderReading,
+    ServiceCondition,
+    ServiceState,
+)
 from contracts.messages import OperatorActed, StatusChanged
 from contracts.outcomes import FailureClass
 
@@ -66,6 +75,24 @@ def state(at: float, **changes: Any) -> ServiceState:
 
 def reported(at: float, **changes: Any) -> ServiceReported:
     return ServiceReported(state=state(at, **changes))
+
+
+def breaker(
+    at: float, condition: BreakerCondition = BreakerCondition.CLOSED, **changes: Any
+) -> BreakerState:
+    values: dict[str, Any] = {"by": "host-1", "wait_seconds": 0.0, **changes}
+    return BreakerState(condition=condition, at=moment(at), **values)
+
+
+def provider(name: str = "acme", **changes: Any) -> ProviderReading:
+    return ProviderReading(name=name, **{"shares": {Channel.SMS: 1.0}, **changes})
+
+
+def job(name: str = "reconcile", **changes: Any) -> JobReading:
+    for time in ("started_at", "next_at"):
+        if changes.get(time) is not None:
+            changes[time] = moment(changes[time])
+    return JobReading(name=name, **{"period_seconds": 30.0, **changes})
 
 
 def change(at: float, number: int = 1, **changes: Any) -> StatusChanged:
@@ -129,6 +156,32 @@ QUEUED = {
 }
 
 
+#: Sends per second, share that fails, seconds of the slowest twentieth, shares of channels.
+PROVIDERS: dict[str, tuple[int, float, float, dict[Channel, float]]] = {
+    "acme": (31, 0.3, 4.1, {Channel.SMS: 0.95}),
+    "backup": (2, 0.0, 0.21, {Channel.SMS: 0.05}),
+    "smtp": (96, 0.01, 0.34, {Channel.EMAIL: 1.0}),
+    "fcm": (0, 0.0, 0.0, {Channel.PUSH: 0.0}),
+    "webhook": (13, 0.0, 0.06, {Channel.PUSH: 1.0}),
+}
+#: Jobs, their periods, and what their last run repaired.
+JOBS: tuple[tuple[str, float, dict[str, int]], ...] = (
+    ("backlog", 5.0, {}),
+    ("dead_letter_sweep", 3.0, {}),
+    ("dead_letters", 1.0, {}),
+    ("operations", 0.25, {}),
+    ("orphans", 30.0, {}),
+    ("outbox", 1.0, {}),
+    ("partitions", 3600.0, {}),
+    ("pruning", 60.0, {}),
+    ("reconcile", 30.0, {"message_lost": 3, "lease_ended": 12}),
+    ("redaction", 60.0, {}),
+    ("release", 0.25, {}),
+    ("retention", 600.0, {}),
+    ("topology", 5.0, {}),
+)
+
+
 class BusyMesh:
     """A mesh in the middle of a campaign, the provider of SMS half broken."""
 
@@ -136,16 +189,25 @@ class BusyMesh:
         self._random = random.Random(seed)
         self._counters = {lane: [0, 0, 0] for lane in LANES}
         self._number = 0
+        self._seconds = 0
         self._dead_letters = 112
+        self._sent = {name: [0, 0, 0] for name in PROVIDERS}
 
     def second(
         self, at: float, *, scheduler_until: float = float("inf")
     ) -> Iterator[tuple[float, AnyEvent]]:
         """Tell one second, as (moment, event)."""
+        self._seconds += 1
         if at < scheduler_until:
             yield (
                 at,
-                reported(at, service="scheduler", instance="mesh-7c2-310", pid=310),
+                reported(
+                    at,
+                    service="scheduler",
+                    instance="mesh-7c2-310",
+                    pid=310,
+                    jobs=self._jobs(at),
+                ),
             )
         yield (
             at,
@@ -167,6 +229,11 @@ class BusyMesh:
                 pid=305,
                 lanes=lanes,
                 limits=dict.fromkeys(Channel, 100.0),
+                providers=[self._provider(name) for name in PROVIDERS],
+                throttled_seconds={
+                    **dict.fromkeys(Channel, 0.0),
+                    Channel.EMAIL: 0.4 * self._seconds,
+                },
                 gauges={"claim_group_rows_mean": 18.2},
             ),
         )
@@ -175,6 +242,52 @@ class BusyMesh:
         if self._random.random() < 0.08:
             self._dead_letters += 1
         yield at, self._backlog(at)
+
+    def _provider(self, name: str) -> ProviderReading:
+        per_second, failing, latency, shares = PROVIDERS[name]
+        sent = self._sent[name]
+        sends = round(per_second * self._random.uniform(0.7, 1.3))
+        failed = sum(self._random.random() < failing for _ in range(sends))
+        sent[0] += sends
+        sent[1] += failed
+        sent[2] += self._random.random() < 0.2
+        is_open = name == "fcm"
+        return provider(
+            name,
+            shares=shares,
+            breaker=BreakerCondition.OPEN if is_open else BreakerCondition.CLOSED,
+            revision=12 if is_open else 0,
+            sends=0 if is_open else sends * 10,
+            failures=0 if is_open else failed * 10,
+            slow=sends * 6 if latency > 2 else 0,
+            latency_p95_seconds=latency * self._random.uniform(0.8, 1.2),
+            rate_limit=50.0 if name == "acme" else 0.0,
+            attempts=sent[0],
+            failed=sent[1],
+            throttled=sent[2],
+        )
+
+    def _jobs(self, at: float) -> list[JobReading]:
+        readings = []
+        for name, period, repairs in JOBS:
+            began = at - (self._seconds * 1.0) % period - 0.2
+            last = name == "retention"
+            readings.append(
+                job(
+                    name,
+                    period_seconds=period,
+                    started_at=began,
+                    next_at=began + period,
+                    duration_seconds=0.004 * period,
+                    outcome=JobOutcome.FAILED if last else JobOutcome.FINISHED,
+                    error="the ledger did not answer in time" if last else "",
+                    scanned=round(period * 900),
+                    repaired=sum(repairs.values()),
+                    why=repairs,
+                    strip="...!..+............!" if last else "....................",
+                )
+            )
+        return readings
 
     def _lane(self, lane: Lane, at: float) -> LaneReading:
         usual = RATES[lane.channel][lane.priority]
@@ -191,6 +304,7 @@ class BusyMesh:
             lane,
             in_flight=round(usual / 4 * wave),
             attempts=sum(counters),
+            latency_p95_seconds=round(4.1 * wave if broken else 0.12 * wave, 3),
             delivered=counters[0],
             retried=counters[1],
             failed=counters[2],
@@ -250,7 +364,19 @@ class BusyMesh:
 def busy(seconds: int = 150, until: float = NOON) -> list[tuple[float, AnyEvent]]:
     """Tell the last seconds of a busy mesh, in order."""
     mesh = BusyMesh()
-    told: list[tuple[float, AnyEvent]] = [(until - seconds, CONNECTED)]
+    told: list[tuple[float, AnyEvent]] = [
+        (until - seconds, CONNECTED),
+        (
+            until - seconds,
+            BreakerHeard(
+                provider="fcm",
+                state=breaker(
+                    until - 21, BreakerCondition.OPEN, wait_seconds=40.0, openings=3
+                ),
+                revision=12,
+            ),
+        ),
+    ]
     for second in range(seconds):
         told += sorted(
             mesh.second(until - seconds + second + 1), key=lambda pair: pair[0]

@@ -71,3 +71,44 @@ def test_the_heartbeat_counts_what_the_metrics_count() -> None:
         [r.paused for r in metrics.lane_readings()].count(True) == reading.paused == 1
     )
     assert (reading.delivered, reading.retried, reading.failed) == (1, 1, 0)
+
+
+def test_the_heartbeat_says_how_long_a_lane_s_attempts_took() -> None:
+    metrics = Metrics(CollectorRegistry())
+    for _ in range(94):
+        metrics.attempt_finished(LANE, OutcomeClass.DELIVERED, 0.1)
+    for _ in range(6):
+        metrics.attempt_finished(LANE, OutcomeClass.DELIVERED, 4.0)
+
+    said = {
+        Lane(r.channel, r.priority): r.latency_p95_seconds
+        for r in metrics.lane_readings()
+    }
+
+    assert 4.0 <= said.pop(LANE) <= 5.0
+    assert set(said.values()) == {0.0}
+
+
+def test_a_provider_s_attempts_are_counted_by_how_they_ended() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.provider_used("acme")
+    metrics.provider_attempted("acme", OutcomeClass.DELIVERED)
+    metrics.provider_attempted("acme", OutcomeClass.THROTTLED)
+    metrics.provider_attempted("acme", OutcomeClass.THROTTLED)
+    metrics.provider_used("acme")  # its route was read again
+
+    counts = metrics.provider_attempts("acme")
+
+    assert counts[OutcomeClass.THROTTLED] == 2
+    assert sum(counts.values()) == 3
+
+
+def test_waiting_for_tokens_adds_up() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.pacing_waited(Channel.SMS, 0.5)
+    metrics.pacing_waited(Channel.SMS, 1.0)
+
+    assert metrics.throttled_seconds() == {
+        **dict.fromkeys(Channel, 0.0),
+        Channel.SMS: 1.5,
+    }
