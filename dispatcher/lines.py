@@ -1,6 +1,7 @@
 """Claims of one channel that wait for their turn to be sent."""
 
 from collections import deque
+from collections.abc import Collection
 
 from contracts.channels import Priority
 from dispatcher.holdings import Holding
@@ -28,9 +29,10 @@ class Line:
                 return waiting.popleft()
         return None
 
-    def clear(self) -> list[Holding]:
-        """Take all that wait."""
-        left = [holding for waiting in self._waiting.values() for holding in waiting]
-        for waiting in self._waiting.values():
-            waiting.clear()
-        return left
+    def take(self, priorities: Collection[Priority] = tuple(Priority)) -> list[Holding]:
+        """Take all that wait, or those of some priorities."""
+        taken: list[Holding] = []
+        for priority in priorities:
+            taken += self._waiting[priority]
+            self._waiting[priority].clear()
+        return taken

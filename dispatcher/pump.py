@@ -88,7 +88,11 @@ class Pump:
     def stir(self) -> None:
         """Look again at once: limits, controls or providers have changed."""
         self._purse.stir()
+        self._obey_pauses()  # at once: the pump itself may be waiting for the ledger
         self._changed.set()
+
+    def _obey_pauses(self) -> None:
+        self._sends.pause(self._channel, self._controls.paused(self._channel))
 
     def check(self) -> None:
         """Raise while the lanes cannot be pulled."""
@@ -251,5 +255,6 @@ class Pump:
             await self._claims.put_back(unclaimed)
             return
         self._sends.start(claimed)
+        self._obey_pauses()  # which may have been set while these were claimed
         if unclaimed:
             await self._unclaimed.answer(unclaimed)

@@ -7,14 +7,14 @@ starts no task for each.
 import asyncio
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from random import Random
 
 import msgspec
 import structlog
 
-from contracts.channels import Channel
+from contracts.channels import Channel, Priority
 from contracts.outcomes import OutcomeClass
 from contracts.tracing import continue_trace
 from dispatcher import retries
@@ -37,6 +37,7 @@ _NO_PROVIDER = Outcome(kind=OutcomeClass.UNROUTABLE, code="no_provider")
 _TOO_LATE = Outcome(kind=OutcomeClass.OURS, code="too_late")
 _BUG = Outcome(kind=OutcomeClass.OURS, code="bug")
 _SHUTDOWN = Outcome(kind=OutcomeClass.OURS, code="shutdown")
+_PAUSED = Outcome(kind=OutcomeClass.OURS, code="paused")
 _NO_PASSAGE = Outcome(kind=OutcomeClass.OURS, code="breaker_open")
 _AT_ONCE = GiveBack(0.0)
 _A_MOMENT = GiveBack(1.0)
@@ -104,11 +105,17 @@ class Sends:
                 else:
                     await self._send(holding, pick, deadline)
 
-    def give_back(self, holdings: Sequence[Holding]) -> None:
+    def pause(self, channel: Channel, paused: Collection[Priority]) -> None:
+        """Return what is in line of these lanes, as ``give_back`` does."""
+        self.give_back(self._lines[channel].take(paused), _PAUSED)
+
+    def give_back(
+        self, holdings: Sequence[Holding], because: Outcome = _SHUTDOWN
+    ) -> None:
         """Return claims whose send has not begun: no attempt is spent."""
         for holding in holdings:
             self._slots[holding.lane.channel].begin()
-            self._give_back(holding, _AT_ONCE, _SHUTDOWN)
+            self._give_back(holding, _AT_ONCE, because)
 
     def _give_back(self, holding: Holding, rest: GiveBack, outcome: Outcome) -> None:
         self._settler.add(finish(holding, rest, outcome))
@@ -120,7 +127,7 @@ class Sends:
         Those that take longer are cut off and given back.
         """
         for line in self._lines.values():
-            self.give_back(line.clear())
+            self.give_back(line.take())
         under_way = set().union(*self._senders.values())
         if not under_way:
             return

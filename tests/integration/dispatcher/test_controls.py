@@ -6,7 +6,9 @@ Bounds of time allow for a busy machine: a change that went unheard would take f
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
+import pytest
 import pytest_asyncio
 from nats.js.api import ConsumerInfo
 
@@ -18,7 +20,7 @@ from contracts.topology import NOTIFY
 from ops.runtime.bus import Bus
 from ops.runtime.controls import clear_control, set_control
 from ops.runtime.ledger import Ledger
-from tests.integration.dispatcher.endpoint import Endpoint, running_endpoint
+from tests.integration.dispatcher.endpoint import Endpoint, Gate, running_endpoint
 from tests.integration.dispatcher.running import (
     Running,
     dispatcher_settings,
@@ -88,6 +90,44 @@ async def test_a_paused_lane_waits_free_of_charge_while_the_others_move(
         await clear_control(bus, SMS_LOW)
         await until(lambda: have_status(ledger, held, "delivered"))
         assert time.monotonic() - begun < 4
+
+
+async def test_what_is_claimed_of_a_lane_and_not_yet_sent_goes_back_when_it_is_paused(
+    ledger: Ledger,
+    bus: Bus,
+    settings: MeshSettings,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOCSIN_WEBHOOK_TIMEOUT_SECONDS", "60")
+    gate = endpoint.answer = Gate()
+    low = await seed_notifications(ledger, bus, 12, priority=Priority.LOW)
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_concurrency=4)
+
+    async def of_status(status: str) -> list[dict[str, Any]]:
+        rows = [await row_of(ledger, id_) for id_ in low]
+        return [row for row in rows if row["status"] == status]
+
+    async def are_claimed_ahead() -> bool:
+        return len(await of_status("processing")) > 4 + 2
+
+    async def are_back() -> bool:
+        return len(await of_status("queued")) == 8
+
+    async with running_dispatcher(ours):
+        await until(lambda: endpoint.in_flight == 4)
+        await until(are_claimed_ahead)
+        normal = await seed_notifications(ledger, bus, 2)
+        await set_control(bus, SMS_LOW, pause())
+        await until(are_back)
+        assert {row["attempts"] for row in await of_status("queued")} == {0}
+        gate.opened.set()
+        await until(lambda: have_status(ledger, normal, "delivered"))
+        await until(lambda: endpoint.in_flight == 0)
+        assert len(endpoint.received) == 4 + 2
+        await clear_control(bus, SMS_LOW)
+        await until(lambda: have_status(ledger, low, "delivered"))
+        assert {(await row_of(ledger, id_))["attempts"] for id_ in low} == {1}
 
 
 async def test_a_paused_channel_pulls_none_of_its_lanes(

@@ -67,5 +67,5 @@ def test_the_most_urgent_claim_is_next_and_within_a_priority_the_oldest() -> Non
 
     assert len(line) == 4
     assert [line.next() for _ in range(3)] == [holdings[1], holdings[3], holdings[2]]
-    assert line.clear() == [holdings[0]]
+    assert line.take() == [holdings[0]]
     assert line.next() is None
