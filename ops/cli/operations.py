@@ -1,6 +1,7 @@
 """What the commands that change much at once share: a look before, a question, and the progress."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -99,7 +100,7 @@ async def operate(
                 return
             if not yes:
                 _show_forecast(forecast, words, as_json=False, err=True)
-                if not click.confirm("Go on?", err=True):
+                if not _confirmed():
                     raise Failed("nothing was done")
             if before is not None:
                 await before(letters)
@@ -112,6 +113,15 @@ async def operate(
         click.echo(f"{operation.id} {_outcome(operation)}")
     if operation.state != OperationState.FINISHED:
         raise Failed(f"it was stopped: {_outcome(operation)}")
+
+
+def _confirmed() -> bool:
+    # The loop's own handler would cancel this task, which nobody at the question notices.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm("Go on?", err=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 async def _follow(

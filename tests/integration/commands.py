@@ -24,13 +24,14 @@ async def started(
     *arguments: str,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    stdin: int = asyncio.subprocess.DEVNULL,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start it, and make sure it is gone afterwards."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ops", *arguments),
         env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
         cwd=folder or ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

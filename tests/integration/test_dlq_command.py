@@ -1,6 +1,8 @@
 """The commands over dead letters, against a real gateway and what the scheduler runs."""
 
+import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -136,6 +138,39 @@ async def test_an_interrupted_command_stops_the_replay(
     [row] = await ledger.fetch("SELECT state FROM operation")
     assert row["state"] == "stopped"
     assert (await tally(ledger, "status", ids))["failed"] > 30
+
+
+async def sleeps(pid: int) -> bool:
+    """Say whether a process waits, as it does where a person is to type something."""
+    arguments = ("ps", "-o", "stat=", "-p", str(pid))
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=pipe)
+    out, _ = await process.communicate()
+    return out.startswith(b"S")
+
+
+async def test_an_interrupt_answers_the_question_with_no(
+    mesh: dict[str, str], ledger: Ledger
+) -> None:
+    ids = await failed(ledger, 3)
+    terminal, stdin = os.openpty()
+    arguments = ("dlq", "replay", "--all", *BACK)
+    try:
+        async with started(*arguments, environment=mesh, stdin=stdin) as process:
+            assert process.stderr is not None
+            async with asyncio.timeout(20):
+                await process.stderr.readuntil(b"Go on?")
+            await until(lambda: sleeps(process.pid))
+            process.send_signal(signal.SIGINT)
+            code, out, err = await finished(process)
+    finally:
+        os.close(terminal)
+        os.close(stdin)
+
+    assert (code, out) == (1, "")
+    assert err.endswith("Aborted!\n")
+    assert await count(ledger, "operation") == 0
+    assert await tally(ledger, "status", ids) == {"failed": 3}
 
 
 async def test_a_recipient_is_erased(mesh: dict[str, str], ledger: Ledger) -> None:
