@@ -164,7 +164,7 @@ class Gateway:
             *Lanes(changes, self._states, service.bus).routes(house),
             *Providers(changes, self._states, service.bus).routes(house),
             *Mesh(self._states, self._audit.store, service.bus).routes(house),
-            *Records(self._store, self._audit.store, house).routes(),
+            *Records(self._store, lookups, self._audit.store, house).routes(),
             *self._receipts().routes(),
             *Probes(service.readiness, service.registry).routes(),
             *Docs().routes(),

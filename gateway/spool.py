@@ -31,7 +31,6 @@ log = structlog.stdlib.get_logger()
 _EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 _EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 _KEY_IS_TAKEN = 10071
-_NO_SUCH_STREAM = 10059
 
 #: What a message has besides its payload, at most.
 _HEADERS_BYTES = 1024

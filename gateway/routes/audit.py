@@ -9,6 +9,7 @@ from contracts.oversight import AuditPage, Found, FoundList
 from gateway.audit_store import AuditStore
 from gateway.filters import Filters, Range
 from gateway.house import House
+from gateway.lookups import Lookups
 from gateway.ops_requests import audit_page, look_up
 from gateway.principals import Permission
 from gateway.routes.batches import PATH as BATCHES
@@ -33,8 +34,11 @@ _SHOWN = frozenset(Found.__struct_fields__) & frozenset(
 class Records:
     """Handlers of the audit and of look-ups. Each tenant sees its own, the house all audits."""
 
-    def __init__(self, store: Store, audit: AuditStore, house: House) -> None:
+    def __init__(
+        self, store: Store, lookups: Lookups, audit: AuditStore, house: House
+    ) -> None:
         self._store = store
+        self._lookups = lookups
         self._audit = audit
         self._house = house
 
@@ -65,10 +69,11 @@ class Records:
     async def find(self, call: Call) -> Answer:
         """Look notifications up; whom they go to is masked."""
         filters, id_, limit = look_up(call)
-        store = self._store.of(call.principal.tenant)
+        tenant = call.principal.tenant
         if id_ is not None:
-            found = await store.notification(id_)
+            found = await self._lookups.notification(tenant, id_)
             return _found([] if found is None else [found])
+        store = self._store.of(tenant)
         if filters.idempotency_key is not None:
             keyed = await store.keyed(_KEYED, filters.idempotency_key, limit)
             if keyed:

@@ -118,6 +118,7 @@ async def test_what_is_accepted_without_the_ledger_is_answered_from_the_spool_un
             assert (
                 seen.headers["X-Correlation-ID"] == response.headers["X-Correlation-ID"]
             )
+        assert await found(gateway, now_id) == [now_id]
         for path in (
             f"{NOTIFICATIONS}/{now_id}/trace",
             f"{NOTIFICATIONS}/{now_id}/events",
@@ -135,6 +136,8 @@ async def test_what_is_accepted_without_the_ledger_is_answered_from_the_spool_un
     ):
         assert await refused(gateway, path) == "/probs/dependency-unavailable", path
     assert (await gateway.get(now.headers["Location"])).status == 200
+    assert await found(gateway, now_id) == [now_id]
+    assert await found(gateway, str(NOBODYS)) == []
     cancel = await gateway.http.patch(f"{NOTIFICATIONS}/{now_id}/cancel")
     assert cancel.status == 503
     assert (await gateway.get(f"{NOTIFICATIONS}/{NOBODYS}")).status == 404
@@ -156,6 +159,12 @@ async def test_what_is_accepted_without_the_ledger_is_answered_from_the_spool_un
     was = await now.json()
     assert {**seen, "updated_at": was["updated_at"]} == was
     assert await gateway.count("outbox_group") == 0
+
+
+async def found(gateway: RunningGateway, id_: str) -> list[str]:
+    """Return what an operator finds by an id."""
+    response = await gateway.get(f"/api/v1/ops/notifications?id={id_}")
+    return [item["id"] for item in (await response.json()).get("items", ())]
 
 
 async def refused(gateway: RunningGateway, path: str) -> str:
