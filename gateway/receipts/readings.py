@@ -32,7 +32,9 @@ class Told(NamedTuple):
 
 def receipt_id(provider: str, repeated_as: str) -> UUID:
     """Return the id of a receipt, by what stays the same when a provider sends it again."""
-    return uuid5(_NAMESPACE, f"{provider}\n{repeated_as}")
+    name = f"{provider}\n{repeated_as}"
+    # a header may hold bytes that are no text
+    return uuid5(_NAMESPACE, name.encode(errors="backslashreplace").decode())
 
 
 def unsigned(detail: str) -> Refusal:

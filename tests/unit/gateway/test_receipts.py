@@ -13,7 +13,7 @@ from contracts.receipts import Receipt, ReceiptKind
 from contracts.signatures import signature_headers, signing_key
 from gateway.errors import Refusal
 from gateway.receipts import twilio, webhook
-from gateway.receipts.readings import Told
+from gateway.receipts.readings import Told, receipt_id
 from gateway.receipts.sources import ReceiptForm, ReceiptSource, read_sources
 
 #: The example of Twilio's documentation and of its libraries' tests.
@@ -289,3 +289,9 @@ def test_what_is_wrong_with_a_source_is_named(
     assert words in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_an_id_of_a_webhook_that_is_no_text_tells_receipts_apart_still() -> None:
+    ids = {receipt_id("acme", word) for word in ("\udcff", "\udcfe", "\udcff", "a")}
+
+    assert len(ids) == 3
