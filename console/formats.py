@@ -48,10 +48,13 @@ def age(seconds: float | None) -> str:
 
 
 def until(seconds: float | None) -> str:
-    """Write how long until something; with a minus once it should have been."""
+    """Write how long until something; with a minus once it should have been.
+
+    What should have been within the last two seconds is ``now``: news of it is as old.
+    """
     if seconds is None:
         return UNSAID
-    if seconds < -0.5:
+    if seconds <= -2:
         return f"-{age(-seconds)}"
     return age(seconds) if seconds >= 1 else "now"
 

@@ -43,6 +43,7 @@ class ScriptedOperator:
         who: str = "ann",
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ids: Callable[[], UUID] = new_id,
     ) -> None:
         self.who = who
         self.away = False
@@ -50,6 +51,7 @@ class ScriptedOperator:
         self.acted: list[OperatorActed] = []
         self.jobs = Schedule(jobs=[], runs=[])
         self._clock = clock
+        self._new_id = ids
         self._found: dict[UUID, Found] = {}
         self._traces: dict[UUID, list[TraceEntry]] = {}
         self._letters: list[Letter] = []
@@ -342,7 +344,7 @@ class ScriptedOperator:
         self._answer()
         picked = {letter.id for letter in self._picked(which, "open")}
         operation = Operation(
-            id=new_id(),
+            id=self._new_id(),
             kind=kind,
             state=OperationState.RUNNING,
             total=len(picked),
@@ -379,7 +381,7 @@ class ScriptedOperator:
         self, action: Action, target: str, reason: str, **details: Any
     ) -> AuditEntry:
         entry = AuditEntry(
-            id=new_id(),
+            id=self._new_id(),
             action=action.value,
             target=target,
             who=self.who,

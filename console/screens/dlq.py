@@ -38,6 +38,8 @@ _REQUEST = 100
 _TYPING_SECONDS = 0.25
 #: A gateway that came back is asked again after this long.
 _AGAIN_SECONDS = 2.0
+#: Columns kept free between the ages and the scrollbar.
+_BESIDE_SCROLLBAR = 1
 _CHANGES = frozenset({Action.LETTERS_REPLAYED, Action.LETTERS_DISCARDED})
 _KEYS = frozenset({"replay", "discard"})
 
@@ -93,7 +95,7 @@ class DlqScreen(TableScreen[LetterRow]):
         rows = self._tree.rows()
         self.query_one("#dlq-title", Static).update(self._title(picture), layout=False)
         columns = letter_columns(picture.glyphs, picture.now)
-        self.table.fit(columns, self.app.size.width)
+        self.table.fit(columns, self.app.size.width - _BESIDE_SCROLLBAR)
         self.table.show(rows, picture.inks, picture.glyphs)
         empty = self.query_one("#empty", Static)
         empty.display = not rows

@@ -83,7 +83,7 @@ class FeedView(ScrollView, can_focus=True):
         self._serials = [line.serial for line in lines]
         self._inks, self._glyphs = picture.inks, picture.glyphs
         self._now = picture.now
-        self.virtual_size = Size(self.size.width, len(lines))
+        self.virtual_size = Size(self._room, len(lines))
         if self.following:
             self.follow()
         else:
@@ -148,13 +148,13 @@ class FeedView(ScrollView, can_focus=True):
         at = self.scroll_offset.y + y
         if self._inks is not None and not self._lines and y == self.size.height // 2:
             words = Text().append(self._instead, self._inks["quiet"])
-            words.align("center", self.size.width)
+            words.align("center", self._room)
             return self._strip(words, self.rich_style)
         if self._inks is None or not 0 <= at < len(self._lines):
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self._room, self.rich_style)
         line = self._lines[at]
         text = self._text(line)
-        text.truncate(self.size.width, overflow="ellipsis", pad=True)
+        text.truncate(self._room, overflow="ellipsis", pad=True)
         style = self.rich_style
         if self._cursor and self.has_focus and line.serial == self._cursor_serial:
             style += Style(bgcolor=self._inks.cursor)
@@ -162,7 +162,12 @@ class FeedView(ScrollView, can_focus=True):
 
     def _strip(self, text: Text, style: Style) -> Strip:
         segments = text.render(self.app.console, "")
-        return Strip(Segment.apply_style(segments, style), self.size.width)
+        return Strip(Segment.apply_style(segments, style), self._room)
+
+    @property
+    def _room(self) -> int:
+        """How many columns a line may take; ``size`` counts those below the scrollbar."""
+        return self.scrollable_content_region.width
 
     @property
     def _cursor_at(self) -> int:
@@ -194,7 +199,7 @@ class FeedView(ScrollView, can_focus=True):
         assert self._inks is not None
         assert self._glyphs is not None
         inks, ink = self._inks, _INKS[line.tone]
-        wide = self.size.width >= _WIDE
+        wide = self._room >= _WIDE
         subject = (
             line.subject
             if wide
@@ -217,4 +222,4 @@ class FeedView(ScrollView, can_focus=True):
     def _time(self, line: FeedLine) -> str:
         if self.ago:
             return f"{formats.age(self._now - line.at):>8} ago"
-        return formats.clock(line.at, milliseconds=self.size.width >= _WIDE)
+        return formats.clock(line.at, milliseconds=self._room >= _WIDE)

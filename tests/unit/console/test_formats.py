@@ -141,7 +141,14 @@ def test_a_period_is_said_in_words(seconds, written):
 
 @pytest.mark.parametrize(
     ("seconds", "written"),
-    [(None, "-"), (26.2, "26s"), (0.3, "now"), (-0.2, "now"), (-41, "-41s")],
+    [
+        (None, "-"),
+        (26.2, "26s"),
+        (0.3, "now"),
+        (-1.9, "now"),
+        (-2, "-2s"),
+        (-41, "-41s"),
+    ],
 )
 def test_what_should_have_been_has_a_minus(seconds, written):
     assert formats.until(seconds) == written
