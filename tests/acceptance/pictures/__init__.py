@@ -1,0 +1,1 @@
+"""The pictures of the documentation: the console's screens under a real incident."""
