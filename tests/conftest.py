@@ -10,6 +10,14 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--accept-snapshots",
+        action="store_true",
+        help="Make what the console's screens show now the golden files; look at them first.",
+    )
+
+
 @pytest.fixture(autouse=True)
 def scrubbed_environment() -> Iterator[None]:
     """No setting of the person who runs the tests reaches the code, and none outlives a test."""

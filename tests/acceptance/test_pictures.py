@@ -4,12 +4,15 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.pictures.__main__ import PICTURES, draw
 from tests.acceptance.pictures.album import NAMES
 
 DOCUMENT = PICTURES.parent / "console.md"
 
 
+@pytest.mark.timeout(240)
 async def test_the_command_still_writes_every_picture(tmp_path: Path):
     await draw(tmp_path, seconds=4)
 
