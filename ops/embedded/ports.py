@@ -1,5 +1,6 @@
 """Loopback ports for the children of the embedded stack."""
 
+import atexit
 import contextlib
 import random
 import socket
@@ -59,6 +60,12 @@ def _reserve(port: int) -> bool:
     if len(_reserved) > _RESERVED_AT_MOST:
         _reserved.popleft().close()
     return True
+
+
+@atexit.register
+def _give_back() -> None:
+    while _reserved:
+        _reserved.popleft().close()
 
 
 def holder(port: int) -> str:
