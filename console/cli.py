@@ -6,8 +6,13 @@ no mesh to watch.
 
 import getpass
 import sys
-from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,17 +280,25 @@ def _watch(
         _run(_acting(source, place, door, gateway, look))
 
 
-async def _acting(
+@asynccontextmanager
+async def open_console(
     source: Source, place: Place, door: Door, gateway: str | None, look: dict[str, Any]
-) -> int:
+) -> AsyncIterator[ConsoleApp]:
+    """Make the console of a mesh, with its gateway behind it when there is one."""
     async with AsyncExitStack() as stack:
         operator = None
         if gateway is not None:
             operator = await stack.enter_async_context(
                 open_operator(gateway, door.api_key, door.operator)
             )
-        look |= {"operator": operator, "rights": door.rights()}
-        return await _shown(ConsoleApp(source, place, **look))
+        yield ConsoleApp(source, place, operator=operator, rights=door.rights(), **look)
+
+
+async def _acting(
+    source: Source, place: Place, door: Door, gateway: str | None, look: dict[str, Any]
+) -> int:
+    async with open_console(source, place, door, gateway, look) as app:
+        return await _shown(app)
 
 
 def _replay(path: Path, speed: float, look: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from unittest import mock
 import pytest
 from hypothesis import settings
 
+from tests.acceptance.drills import table
+
 # The same examples every time: a failure seen once is a failure seen again.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -30,7 +32,13 @@ def scrubbed_environment() -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what tests have to say about themselves, whichever process ran them."""
-    for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            if name == "summary":
-                terminalreporter.write_line(str(value))
+    properties = [
+        said
+        for report in terminalreporter.getreports("passed")
+        for said in report.user_properties
+    ]
+    for name, value in properties:
+        if name == "summary":
+            terminalreporter.write_line(str(value))
+    for line in table.as_text(table.findings(properties)):
+        terminalreporter.write_line(line)

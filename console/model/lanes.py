@@ -20,6 +20,9 @@ STALLED_SECONDS = 15
 FAILING_SHARE = 0.2
 FAILING_LEAST = 3
 AT_LIMIT_SHARE = 0.95
+#: A channel that lacked tokens for so much of so many seconds sends all it may.
+SHORT_SECONDS = 3
+SHORT_LEAST_SECONDS = 0.7
 
 
 _SEVERITY = list(ProviderHealth)
@@ -36,6 +39,8 @@ class Around(NamedTuple):
     channel_share: float
     """How much of its limit the lane's channel sends; 0 without a limit."""
     limited: bool = False
+    short_of_tokens: bool = False
+    """Whether the channel had work and no token, just now."""
     breakers: Sequence[ProviderHealth] = ()
     """Those of the channel's providers."""
 
@@ -182,7 +187,8 @@ class LaneMeter:
         if failed >= FAILING_LEAST and failed >= FAILING_SHARE * (delivered + failed):
             return LaneHealth.FAILING
         more_than_a_second = backlog.queued > max(1.0, rate or 0.0)
-        if more_than_a_second and around.channel_share >= AT_LIMIT_SHARE:
+        sends_all = around.short_of_tokens or around.channel_share >= AT_LIMIT_SHARE
+        if more_than_a_second and sends_all:
             return LaneHealth.AT_LIMIT
         if rate:
             return LaneHealth.FLOWING

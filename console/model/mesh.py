@@ -22,7 +22,14 @@ from console.model.controls import ControlBook
 from console.model.counters import Counters
 from console.model.feed import NOTABLE, Feed, kind_of, line_of, line_of_act
 from console.model.jobs import JobBook
-from console.model.lanes import FAILING_SECONDS, LAG_SECONDS, Around, LaneMeter
+from console.model.lanes import (
+    FAILING_SECONDS,
+    LAG_SECONDS,
+    SHORT_LEAST_SECONDS,
+    SHORT_SECONDS,
+    Around,
+    LaneMeter,
+)
 from console.model.link import Link
 from console.model.providers import ProviderBook
 from console.model.rings import SecondsRing
@@ -134,6 +141,7 @@ class Model:
                     heard_all,
                     shares.get(lane.channel, 0.0),
                     limited=lane.channel in shares,
+                    short_of_tokens=self._is_short(lane.channel, moment),
                     breakers=breakers[lane.channel],
                 ),
             )
@@ -198,6 +206,14 @@ class Model:
         end = moment - LAG_SECONDS + 1
         waited = self._throttled[channel].mean(end, FAILING_SECONDS)
         return None if waited is None else min(1.0, waited)
+
+    def _is_short(self, channel: Channel, moment: float) -> bool:
+        """Say whether a channel lacks tokens by the newest reports, complete or not.
+
+        The rate tells the same, but only once it has been the limit's for seconds.
+        """
+        waited = self._throttled[channel].total(moment + 1, SHORT_SECONDS)
+        return (waited or 0.0) >= SHORT_LEAST_SECONDS
 
     def _status(self, now: float, change: StatusChanged) -> None:
         self._link.count_status()

@@ -32,7 +32,8 @@ class ConfirmScreen(ModalScreen[Decision | None]):
         Binding("c", "widen", "Wider"),
         Binding("e", "export", "Export"),
         Binding("left,up", "app.focus_previous", show=False),
-        Binding("right,down", "app.focus_next", show=False),
+        Binding("right", "app.focus_next", show=False),
+        Binding("down", "next_question", show=False),
     ]
 
     def __init__(
@@ -134,6 +135,13 @@ class ConfirmScreen(ModalScreen[Decision | None]):
             "wider": self.action_widen,
             "export": self.action_export,
         }[event.button.id or "cancel"]()
+
+    def action_next_question(self) -> None:
+        """Go on to the next question; from whichever button, to the first one."""
+        if isinstance(self.focused, Input):
+            self.focus_next()
+        else:
+            self.query(Input).first().focus()
 
     def action_cancel(self) -> None:
         """Do nothing."""

@@ -8,7 +8,7 @@ from console.model.views import ChannelView, LaneHealth, LaneView, ProviderHealt
 from console.picture import Cell
 from console.readings import breaker_of
 from console.widgets.keyed_table import Column, number_column
-from console.widgets.totals import failing_ink
+from console.widgets.totals import failing_ink, latency_ink
 from console.widgets.trend import nice_top, trend
 from contracts.channels import Channel, Priority
 
@@ -112,7 +112,11 @@ def lane_columns(
             ink=lambda lane: failing_ink(lane.failing),
         ),
         number_column(
-            "p95", 7, lambda lane: lane.latency_p95_seconds, formats.duration
+            "p95",
+            7,
+            lambda lane: lane.latency_p95_seconds,
+            formats.duration,
+            ink=lambda lane: latency_ink(lane.latency_p95_seconds),
         ),
         number_column("oldest", 7, lambda lane: lane.oldest_seconds, formats.age),
         number_column(

@@ -7,9 +7,8 @@ from console.picture import Cell
 from console.readings import shares_of, used_of_limit, window_of
 from console.screens.lane_columns import PROVIDER_INKS
 from console.widgets.keyed_table import Column, number_column, word_column
-from console.widgets.totals import failing_ink
+from console.widgets.totals import failing_ink, latency_ink
 
-_SLOW_SECONDS = 2.0
 _AT_LIMIT_SHARE = 0.95
 
 
@@ -67,9 +66,7 @@ def provider_columns(glyphs: Glyphs) -> list[Column[ProviderView]]:
             8,
             lambda row: row.latency_p95_seconds,
             formats.duration,
-            ink=lambda row: (
-                "warn" if (row.latency_p95_seconds or 0.0) > _SLOW_SECONDS else "plain"
-            ),
+            ink=lambda row: latency_ink(row.latency_p95_seconds),
         ),
         number_column(
             "throttled",

@@ -10,6 +10,7 @@ from console.model.views import LaneView, TotalsView
 from console.picture import Picture
 
 _FAILING_WARN, _FAILING_BAD = 0.02, 0.2
+_SLOW_SECONDS = 2.0
 
 
 class _Tile(NamedTuple):
@@ -91,6 +92,11 @@ def failing_ink(share: float | None, calm: str = "plain") -> str:
     if share is None or share < _FAILING_WARN:
         return calm
     return "bad" if share >= _FAILING_BAD else "warn"
+
+
+def latency_ink(seconds: float | None) -> str:
+    """Return the ink for a latency; as slow as this a provider counts as slow."""
+    return "warn" if (seconds or 0.0) > _SLOW_SECONDS else "plain"
 
 
 def _limit_note(picture: Picture) -> str:

@@ -235,6 +235,17 @@ class TestOne:
 
         assert (await operator.notification(id_)).status is Status.CANCELLED
 
+    async def test_down_goes_to_the_question_however_many_buttons_there_are(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        """What is typed next must not fall on a button, where n says no and y says yes."""
+        async with console(operator=operator, rights=ARMED) as desk:
+            await desk.press("P")
+            await settle(desk)
+            assert dialog(desk).query("#wider")
+            await desk.press("down", "n", "o")
+            assert field(desk, "reason").value == "no"
+
 
 class TestMany:
     async def paused_channel(self, desk: Desk) -> None:

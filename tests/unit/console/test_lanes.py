@@ -277,6 +277,24 @@ class TestHealth:
         assert sms_high(below, NOON).health is LaneHealth.FLOWING
         assert sms_high(no_queue, NOON).health is LaneHealth.FLOWING
 
+    def test_at_limit_as_soon_as_the_channel_lacks_tokens(self):
+        """The rate needs seconds to become the limit's."""
+        model = dispatching(20, per_second=0, limits={Channel.SMS: 10.0})
+        lanes = [reading(delivered=5), *(reading(o) for o in LANES if o != SMS_HIGH)]
+        waited = {Channel.SMS: 0.8}
+
+        model.apply(backlog({SMS_HIGH: 500}), NOON + 1)
+        model.apply(reported(NOON + 1, lanes=lanes, throttled_seconds=waited), NOON + 1)
+
+        assert sms_high(model, NOON + 1.1).health is LaneHealth.AT_LIMIT
+
+    def test_not_at_limit_any_more_when_tokens_are_there_again(self):
+        model = dispatching(
+            20, per_second=5, queued=500, throttled_seconds={Channel.SMS: 9.0}
+        )
+
+        assert sms_high(model, NOON).health is LaneHealth.FLOWING
+
 
 def test_the_newest_second_shown_is_complete():
     """A report speaks for the second before it, and the next may be a little late."""
