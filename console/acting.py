@@ -22,7 +22,10 @@ from console.place import Place
 from contracts.operations import OperationState
 from contracts.oversight import Action
 
-REACH_SECONDS = 2.0
+#: The gateway is asked so often whether it is there, and has so long to answer: that it is
+#: gone shows within two seconds.
+REACH_SECONDS = 0.5
+ANSWER_SECONDS = 1.0
 FOLLOW_SECONDS = 1.0
 #: The bus tells at once what was done. When it is silent for longer, the audit is asked.
 SILENT_SECONDS = 3.0
@@ -53,6 +56,8 @@ class Acting:
         """Why nothing can be looked up or changed; empty while the gateway answers."""
         self.reached = False
         """Whether the gateway has ever answered."""
+        self.dirty = False
+        """Whether the gateway came or went since somebody last set this to False."""
         self._log = log
         self._rights = rights
         self._clock = clock
@@ -84,17 +89,9 @@ class Acting:
         """Ask again and again whether the gateway answers, and what became of changes."""
         if self.operator is None:
             return
-        while True:
-            try:
-                await self.operator.reach()
-            except GatewayError as error:
-                self.trouble = str(error)
-            else:
-                self.trouble, self.reached = "", True
-                await self._follow(self.operator)
-            await asyncio.sleep(
-                FOLLOW_SECONDS if self._log.pending() else REACH_SECONDS
-            )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reach(self.operator), name="console.reach")
+            group.create_task(self._follow(self.operator), name="console.follow")
 
     async def perform(self, change: Change, choices: Choices) -> str:
         """Do what was decided; returns a sentence for the operator."""
@@ -134,29 +131,51 @@ class Acting:
             case _:
                 assert_never(outcome)
 
+    async def _reach(self, operator: Operator) -> None:
+        while True:
+            trouble = await _trouble_of(operator)
+            self.dirty |= trouble != self.trouble or not (trouble or self.reached)
+            self.trouble, self.reached = trouble, self.reached or not trouble
+            await asyncio.sleep(REACH_SECONDS)
+
     async def _follow(self, operator: Operator) -> None:
+        while True:
+            with contextlib.suppress(GatewayError):  # asked again with the next round
+                await self._ask(operator)
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    async def _ask(self, operator: Operator) -> None:
         """Ask for operations that go on, and for what the bus has not told."""
-        with contextlib.suppress(GatewayError):  # asked again with the next round
-            if going := self._log.operations():
-                for operation in await operator.operations():
-                    self._told(operation)
-                    going.discard(operation.id)
-                for unknown in going:
-                    self._log.forget(unknown)
-            now = self._clock()
-            untold = [
-                serial
-                for serial in self._log.pending()
-                if now - self._begun_at.get(serial, now) > SILENT_SECONDS
-            ]
-            if untold:
-                await self.remember()
+        if going := self._log.operations():
+            for operation in await operator.operations():
+                self._told(operation)
+                going.discard(operation.id)
+            for unknown in going:
+                self._log.forget(unknown)
+        now = self._clock()
+        if any(
+            now - self._begun_at.get(serial, now) > SILENT_SECONDS
+            for serial in self._log.pending()
+        ):
+            await self.remember()
 
     def _told(self, operation: Operation) -> None:
         words = f"{operation.done:,} of {operation.total:,}"
         if operation.refused:
             words += f", {operation.refused:,} refused"
         self._log.progress(operation.id, words, _STATES[operation.state])
+
+
+async def _trouble_of(operator: Operator) -> str:
+    """Say why nobody answers; empty when somebody does."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await operator.reach()
+    except TimeoutError:
+        return f"no answer within {ANSWER_SECONDS:g} s"
+    except GatewayError as error:
+        return str(error)
+    return ""
 
 
 _STATES = {

@@ -143,7 +143,8 @@ class ConsoleApp(App[None]):
         self.model.tick(now)
         self._tell_notices()
         same_second = int(now) == self._painted_second
-        if same_second and not (self.model.dirty and self.app_focus):
+        dirty = self.model.dirty or self.acting.dirty
+        if same_second and not (dirty and self.app_focus):
             return
         self.paint_now()
 
@@ -159,7 +160,7 @@ class ConsoleApp(App[None]):
             return
         now = self._clock()
         self._painted_second = int(now)
-        self.model.dirty = False
+        self.model.dirty = self.acting.dirty = False
         # A screen that is taken down loses its parts before it goes itself.
         with self.batch_update(), contextlib.suppress(NoMatches):
             screen.paint(self._picture(now))

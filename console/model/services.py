@@ -9,6 +9,8 @@ from console.model.views import ServiceHealth, ServiceView, Tone
 from contracts.channels import Channel, Lane
 from contracts.mesh import ServiceCondition, ServiceState
 
+#: A service whose report is overdue by half its period is late.
+LATE_SECONDS = 1.5
 #: A service that says nothing for this long is lost: it misses three of its reports.
 SILENT_SECONDS = 3.0
 #: A service that said it is draining may take this long before it counts as stopped.
@@ -146,10 +148,9 @@ class ServiceBook:
 
     def _judge(self, now: float, process: _Process) -> ServiceHealth:
         """Say what a process is after its silence so far."""
-        since = self._listening_since
-        if since is None:
+        if self.cut_off:
             return process.health
-        silent = min(now, self._hears_until) - max(process.heard_at, since)
+        silent = self._silence(now, process)
         if process.state.condition is ServiceCondition.DRAINING:
             stopped = silent > DRAIN_SECONDS
             return ServiceHealth.STOPPED if stopped else process.health
@@ -157,6 +158,13 @@ class ServiceBook:
             return process.health
         gone = now - process.heard_at > LOST_SECONDS
         return ServiceHealth.GONE if gone else ServiceHealth.LOST
+
+    def _silence(self, now: float, process: _Process) -> float:
+        """Return for how long a process could have been heard and was not."""
+        since = self._listening_since
+        if since is None:
+            return 0.0
+        return min(now, self._hears_until) - max(process.heard_at, since)
 
     def _over(self, now: float, process: _Process) -> bool:
         heard = now - process.heard_at
@@ -186,6 +194,7 @@ class ServiceBook:
             odd_settings=live and self._is_odd(state),
             pid=state.pid,
             heard_seconds=heard,
+            late=live and self._silence(now, process) > LATE_SECONDS,
             up_seconds=max(0.0, (state.at - state.started_at).total_seconds()),
             in_flight=sum(lane.in_flight for lane in state.lanes)
             if state.lanes

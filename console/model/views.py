@@ -147,6 +147,8 @@ class ServiceView(View, frozen=True):
     """Other live processes run a newer version."""
     pid: int | None = None
     heard_seconds: float | None = None
+    late: bool = False
+    """Its report is overdue; not yet for so long that it counts as lost."""
     up_seconds: float | None = None
     in_flight: int | None = None
     rss_bytes: int | None = None

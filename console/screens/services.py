@@ -113,7 +113,8 @@ def service_columns(glyphs: Glyphs) -> list[Column[ServiceView]]:
             label="heard",
             width=6,
             cell=lambda row: Cell(
-                formats.age(row.heard_seconds), HEALTH_INKS[row.health]
+                formats.age(row.heard_seconds),
+                "warn" if row.late else HEALTH_INKS[row.health],
             ),
             by=lambda row: row.heard_seconds,
             right=True,

@@ -34,6 +34,9 @@ from console.screens.trace_columns import (
     time_of,
 )
 from console.widgets.keyed_table import KeyedTable
+from console.widgets.orders import Orders
+from contracts.channels import Lane
+from contracts.lifecycle import FINAL
 from ops import timeline
 
 
@@ -67,6 +70,7 @@ class TraceScreen(MeshScreen):
                 compact=True,
             )
         yield Static("", id="trace-heading", markup=False)
+        yield Orders(id="orders")
         yield KeyedTable[Found](key=lambda one: str(one.id), id="found-table")
         yield KeyedTable[Step](key=lambda step: str(step.number), id="trace-table")
         yield Static("", id="empty", markup=False)
@@ -174,6 +178,7 @@ class TraceScreen(MeshScreen):
             self._table.layout_columns = step_columns(picture.glyphs, width)
             self._table.show(steps(trace, status, now), picture.inks, picture.glyphs)
         self._draw_heading(picture)
+        self._draw_orders(picture)
         self._draw_words(picture)
         self._draw_detail(picture)
 
@@ -311,6 +316,14 @@ class TraceScreen(MeshScreen):
                 " only what the feed told while the console listened", inks["warn"]
             )
         heading.update(text)
+
+    def _draw_orders(self, picture: Picture) -> None:
+        """Say what operators ordered that may hold up what is shown."""
+        orders, one = self.query_one(Orders), self._shown
+        if one is None or one.status in FINAL:
+            orders.display = False
+        else:
+            orders.paint(picture, Lane(one.channel, one.priority))
 
     def _draw_words(self, picture: Picture) -> None:
         empty = self.query_one("#empty", Static)

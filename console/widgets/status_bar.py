@@ -91,8 +91,13 @@ def _bus_chip(link: LinkView) -> Cell:
 
 
 def _service_chips(picture: Picture) -> list[Cell]:
-    health = [service.health for service in picture.snapshot.services]
+    services = picture.snapshot.services
+    health = [service.health for service in services]
     troubled = [state for state in health if state in SERVICE_TROUBLES]
+    late = sorted({service.service for service in services if service.late})
+    if late and not troubled:
+        words = f"{', '.join(late)} late"
+        return [Cell(f"{picture.glyphs.half} {words}", "warn")]
     if not troubled:
         ready = health.count(ServiceHealth.READY)
         return [Cell(f"{ready} ready", "quiet")] if ready else []

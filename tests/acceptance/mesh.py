@@ -1,6 +1,7 @@
 """A real mesh for the acceptance tests: ``tocsin up`` as a user starts it, seen through HTTP."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -47,6 +48,16 @@ class Mesh:
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def child(self, name: str) -> psutil.Process:
+        return psutil.Process(self.pid(name))
+
+    @asynccontextmanager
+    async def down(self, child: psutil.Process) -> AsyncIterator[None]:
+        """Kill -9 one child; inside the block nobody starts it again."""
+        async with frozen([psutil.Process(self.process.pid)]):
+            child.kill()
+            yield
 
     async def restarted(self, name: str, old_pid: int) -> None:
         await until(lambda: self._has_new_pid(name, old_pid), 20)
@@ -139,6 +150,22 @@ class Mesh:
 
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@asynccontextmanager
+async def frozen(processes: Iterable[psutil.Process]) -> AsyncIterator[None]:
+    """Stop processes (Postgres works in its children), and let them go on at the end."""
+    stopped: list[psutil.Process] = []
+    try:
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+                stopped.append(process)
+        yield
+    finally:
+        for process in stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 @asynccontextmanager

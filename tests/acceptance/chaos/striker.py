@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import psutil
@@ -12,7 +11,7 @@ import psutil
 from tests.acceptance.chaos.faults import DISK, LEADERS, STREAM, Fault, Kind, Struck
 from tests.acceptance.chaos.fullness import Disk, full_stream
 from tests.acceptance.chaos.nodes import Nodes
-from tests.acceptance.mesh import Mesh
+from tests.acceptance.mesh import Mesh, frozen
 
 _POLL_SECONDS = 0.05
 _COMES_BACK_WITHIN_SECONDS = 15.0
@@ -61,12 +60,10 @@ class Striker:
     async def _end(self, process: psutil.Process, fault: Fault) -> None:
         match fault.kind:
             case Kind.FREEZE:
-                async with _frozen([process, *process.children(recursive=True)]):
+                async with frozen([process, *process.children(recursive=True)]):
                     await asyncio.sleep(fault.seconds)
             case Kind.DOWN:
-                # Frozen, the supervisor starts nothing again.
-                async with _frozen([psutil.Process(self._mesh.process.pid)]):
-                    process.kill()
+                async with self._mesh.down(process):
                     await asyncio.sleep(fault.seconds)
             case _:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -95,19 +92,3 @@ class Striker:
                     return process
             await asyncio.sleep(_POLL_SECONDS)
         return None
-
-
-@asynccontextmanager
-async def _frozen(processes: Iterable[psutil.Process]) -> AsyncIterator[None]:
-    """Stop processes (Postgres works in its children), and let them go on at the end."""
-    frozen: list[psutil.Process] = []
-    try:
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.suspend()
-                frozen.append(process)
-        yield
-    finally:
-        for process in frozen:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()

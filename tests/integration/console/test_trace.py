@@ -8,12 +8,14 @@ import yaml
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
+from console.events import ControlHeard
 from console.operator import Found
 from console.operator.scripted import ScriptedOperator
 from console.screens.feed import FeedScreen
 from console.screens.lanes import LanesScreen
 from console.screens.trace import TraceScreen
 from console.widgets.keyed_table import KeyedTable
+from contracts.controls import Pause
 from contracts.lifecycle import Status
 from ops.client import TraceEntry
 from tests.integration.console.conftest import LARGE, SMALL, Desk, Open
@@ -186,6 +188,22 @@ class TestTimeline:
             await look_up(desk, str(notification_id(8)))
 
             assert "waiting for a dispatcher" in desk.text()
+
+    async def test_orders_that_hold_up_what_is_shown_stand_above_its_steps(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        pause = Pause(by="bob", at=moment(NOON - 240), reason="they asked")
+        elsewhere = Pause(by="bob", at=moment(NOON), reason="a try")
+        async with console(size=SMALL, operator=operator) as desk:
+            await desk.tell(ControlHeard(key="pause.sms.normal", control=pause))
+            await desk.tell(ControlHeard(key="pause.sms.low", control=elsewhere))
+            await look_up(desk, str(notification_id(8)))
+            lines = desk.lines()
+            assert any("sms.normal paused by bob 4m ago" in line for line in lines)
+            assert "sms.low" not in desk.text()
+
+            await look_up(desk, ORDER)  # which is over
+            assert "paused by bob" not in desk.text()
 
     async def test_it_is_copied_as_json_and_yaml(
         self, console: Open, operator: ScriptedOperator

@@ -57,6 +57,22 @@ def test_two_missed_reports_are_not_a_loss():
     assert row.health is ServiceHealth.READY
 
 
+def test_a_report_that_is_overdue_is_told_before_the_service_is_lost():
+    model = watching()
+    beat(model, NOON)
+    let_pass(model, NOON, 2)
+
+    assert not rows(model, NOON + 1)["dispatcher/host-1"].late
+    assert rows(model, NOON + 2)["dispatcher/host-1"].late
+
+
+def test_nobody_is_late_on_a_bus_that_is_silent_itself():
+    model = watching()
+    beat(model, NOON)
+
+    assert not rows(model, NOON + 2.5)["dispatcher/host-1"].late
+
+
 def test_no_service_is_lost_while_the_console_is_cut_off():
     model = watching()
     beat(model, NOON)
