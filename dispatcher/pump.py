@@ -120,9 +120,11 @@ class Pump:
             )
         finally:
             waking.cancel()
-            await self._end_claiming()
-            await self._lanes.close()
-            await self._claims.put_back(await self._lanes.take())
+            try:
+                await self._end_claiming()
+            finally:
+                await self._lanes.close()
+                await self._claims.put_back(await self._lanes.take())
 
     async def _end_claiming(self) -> None:
         """Wait for claims that are being made; they notice by themselves that it is time."""
@@ -200,7 +202,7 @@ class Pump:
         else:
             for priority in standing[:tokens]:
                 is_free = priority is URGENT and not self._purse.is_limited
-                await self._lanes.stand(priority, _URGENT_AHEAD if is_free else 1)
+                await self._lanes.stand(priority, self._ahead if is_free else 1)
             tokens -= min(len(standing), tokens)
         now = time.monotonic()
         later = self._purse.next_at if self._purse.next_at > now else math.inf
@@ -213,6 +215,12 @@ class Pump:
                     self._looked.add(priority)
                     await self._lanes.ask(priority, size)
         return later
+
+    @property
+    def _ahead(self) -> int:
+        """Return how many urgent messages a pull may bring; the others have less room for it."""
+        share = max(1, self._group_at_most // 4)
+        return min(_URGENT_AHEAD, self._slots.worth_a_pull, share)
 
     def _doubt(self, empty: Iterable[Priority], wanted: dict[Priority, int]) -> None:
         """Have lanes that are believed empty asked too, each once for every token that comes.
