@@ -47,13 +47,27 @@ _decode = msgspec.json.Decoder(NotificationQueued).decode
 class _Order:
     """One pull request that the server has not finished."""
 
-    __slots__ = ("deadline", "left", "number", "size")
+    __slots__ = ("deadline", "left", "number", "size", "stands")
 
-    def __init__(self, number: int, size: int, deadline: float) -> None:
+    def __init__(self, number: int, size: int, seconds: float, *, stands: bool) -> None:
         self.number = number
         self.size = size
         self.left = size
-        self.deadline = deadline
+        self.stands = stands
+        self.heard(seconds)
+
+    def heard(self, seconds: float) -> None:
+        """Expect to hear of it again within so many seconds."""
+        self.deadline = time.monotonic() + seconds
+
+    def depth_after(self, pending: int) -> int:
+        """Return how many messages the lane is believed to have now that all have come.
+
+        Twice as many as now, so that what the bus brings again, which it does not count as
+        pending, is found as fast as new work. A pull for several that stood open has brought
+        that too.
+        """
+        return pending if self.stands and self.size > 1 else max(pending, 2 * self.size)
 
 
 class LaneView:
@@ -165,21 +179,30 @@ class Lanes:
             size,
             b'{"batch":%d,"no_wait":true}' % size,
             _BATCH_SECONDS,
+            stands=False,
         )
 
-    async def stand(self, priority: Priority) -> None:
-        """Have a lane send its next message when there is one."""
-        request = b'{"batch":1,"expires":%d,"idle_heartbeat":%d}' % (
+    async def stand(self, priority: Priority, size: int = 1) -> None:
+        """Have a lane send its next messages as they come."""
+        request = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (
+            size,
             int(STANDING_SECONDS * 1e9),
             int(HEARTBEAT_SECONDS * 1e9),
         )
-        await self._pull(self.views[priority], 1, request, _SILENCE_SECONDS)
+        view = self.views[priority]
+        await self._pull(view, size, request, _SILENCE_SECONDS, stands=True)
 
     async def _pull(
-        self, view: LaneView, size: int, request: bytes, answer_seconds: float
+        self,
+        view: LaneView,
+        size: int,
+        request: bytes,
+        answer_seconds: float,
+        *,
+        stands: bool,
     ) -> None:
         self._numbers += 1
-        view.order = _Order(self._numbers, size, time.monotonic() + answer_seconds)
+        view.order = _Order(self._numbers, size, answer_seconds, stands=stands)
         reply = f"{view.inbox}.{self._numbers}"
         try:
             await self._bus.nc.publish(view.next_subject, request, reply=reply)
@@ -198,9 +221,10 @@ class Lanes:
             order.left -= 1
             if order.left == 0:
                 view.order = None
-                # Twice as many next time, so that what the bus brings again, which it does
-                # not count as pending, is found as fast as new work.
-                view.depth = max(msg.metadata.num_pending, 2 * order.size)
+                view.depth = order.depth_after(msg.metadata.num_pending)
+                self._changed.set()
+            elif order.stands:
+                order.heard(_SILENCE_SECONDS)
                 self._changed.set()
 
     def _read_status(self, view: LaneView, msg: Msg) -> None:
@@ -209,7 +233,7 @@ class Lanes:
             return  # about a pull that was given up
         status = (msg.headers or {}).get("Status", "")
         if status == "100":
-            order.deadline = time.monotonic() + _SILENCE_SECONDS
+            order.heard(_SILENCE_SECONDS)
             return
         view.order = None
         view.depth = 0
@@ -254,9 +278,23 @@ class Lanes:
                 moments.append(view.refused_until)
         return min(moments)
 
-    async def take(self) -> list[Holding]:
-        """Return what has arrived; a message that is no notification is ended and logged."""
-        arrived, self._arrived = self._arrived, []
+    def _priority(self, msg: Msg) -> Priority:
+        return self._by_subject[msg.subject].lane.priority
+
+    async def take(
+        self, priorities: Collection[Priority] = frozenset(Priority)
+    ) -> list[Holding]:
+        """Return what has arrived from these lanes.
+
+        A message that is no notification is ended and logged.
+        """
+        arrived = [msg for msg in self._arrived if self._priority(msg) in priorities]
+        if len(arrived) == len(self._arrived):
+            self._arrived = []
+        else:
+            self._arrived = [
+                msg for msg in self._arrived if self._priority(msg) not in priorities
+            ]
         holdings = []
         malformed = []
         for msg in arrived:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Collection
 
 from contracts.channels import Priority
+from dispatcher.demand import URGENT
 from dispatcher.holdings import Holding
 
 
@@ -17,6 +18,11 @@ class Line:
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
+
+    @property
+    def has_urgent(self) -> bool:
+        """Say whether one of high priority waits."""
+        return bool(self._waiting[URGENT])
 
     def add(self, holding: Holding) -> None:
         """Put a claim at the end of its priority."""

@@ -66,6 +66,10 @@ class Pacing:
         self._taken = dict.fromkeys(Channel, 0)
         self._read_at = time.monotonic()
 
+    def limits(self, channel: Channel) -> bool:
+        """Say whether a channel has a limit."""
+        return self._rates.channel(channel) > 0
+
     async def take(
         self, channel: Channel, wanted: int, *, urgent: bool = False
     ) -> Grant:

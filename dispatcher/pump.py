@@ -3,14 +3,14 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import nats.errors
 import structlog
 
 from contracts.channels import Channel, Priority
 from dispatcher.claims import Claims
-from dispatcher.demand import demand
+from dispatcher.demand import URGENT, demand
 from dispatcher.holdings import Holding
 from dispatcher.lanes import Lanes, LaneView
 from dispatcher.metrics import Metrics
@@ -35,7 +35,12 @@ _SMALL_SECONDS = 0.01
 #: How long until a channel without a provider looks for one it may probe.
 _LOOK_AGAIN_SECONDS = 0.5
 _PUT_BACK_SECONDS = 1.0
+#: An urgent lane without work has a pull for so many stand open, where no limit counts them:
+#: between two pulls a message waits for the pump to come round.
+_URGENT_AHEAD = 16
 _EVERY_LANE = frozenset(Priority)
+#: Which lanes' messages are claimed together, and by how many statements at once.
+_CLAIMS = {frozenset({URGENT}): 2, _EVERY_LANE - {URGENT}: 1}
 _MAY_COME = {Passage.OPEN: None, Passage.PROBE: 1, Passage.SHUT: 0}
 
 
@@ -80,6 +85,9 @@ class Pump:
         self._purse = Purse(channel, pacing, route, metrics)
         self._looked: set[Priority] = set()  #: empty lanes, asked since a token came
         self._drawn = 0
+        self._claiming: dict[Collection[Priority], list[asyncio.Task[None]]] = {
+            priorities: [] for priorities in _CLAIMS
+        }
         self._small_at = 0.0
         self._stopping = asyncio.Event()
         self._paused: frozenset[Priority] = frozenset()
@@ -112,8 +120,18 @@ class Pump:
             )
         finally:
             waking.cancel()
-            await self._lanes.close()
-            await self._claims.put_back(await self._lanes.take())
+            try:
+                await self._end_claiming()
+            finally:
+                await self._lanes.close()
+                await self._claims.put_back(await self._lanes.take())
+
+    async def _end_claiming(self) -> None:
+        """Wait for claims that are being made; they notice by themselves that it is time."""
+        claiming = [claim for some in self._claiming.values() for claim in some]
+        for error in await asyncio.gather(*claiming, return_exceptions=True):
+            if error is not None:
+                log.warning("claim.failed", error=repr(error))
 
     async def _wake_to_stop(self) -> None:
         await self._stopping.wait()
@@ -127,15 +145,10 @@ class Pump:
         self._changed.clear()
         await self._shape()
         self._lanes.give_up_lost()
-        group = [] if self._stopping.is_set() else await self._accept()
-        try:
-            # What is asked for now is on its way while the group is claimed.
-            look_again_at = await self._ask()
-        finally:
-            if group:
-                await self._dispatch(group)
-        if group:
-            return
+        if not self._stopping.is_set():
+            await self._accept()
+        # What is asked for now is on its way while what came is claimed.
+        look_again_at = await self._ask()
         look_again_at = min(look_again_at, self._lanes.next_deadline())
         try:
             async with asyncio.timeout(look_again_at - time.monotonic()):
@@ -188,7 +201,8 @@ class Pump:
             self._doubt(standing, wanted)
         else:
             for priority in standing[:tokens]:
-                await self._lanes.stand(priority)
+                is_free = priority is URGENT and not self._purse.is_limited
+                await self._lanes.stand(priority, self._ahead if is_free else 1)
             tokens -= min(len(standing), tokens)
         now = time.monotonic()
         later = self._purse.next_at if self._purse.next_at > now else math.inf
@@ -201,6 +215,12 @@ class Pump:
                     self._looked.add(priority)
                     await self._lanes.ask(priority, size)
         return later
+
+    @property
+    def _ahead(self) -> int:
+        """Return how many urgent messages a pull may bring; the others have less room for it."""
+        share = max(1, self._group_at_most // 4)
+        return min(_URGENT_AHEAD, self._slots.worth_a_pull, share)
 
     def _doubt(self, empty: Iterable[Priority], wanted: dict[Priority, int]) -> None:
         """Have lanes that are believed empty asked too, each once for every token that comes.
@@ -229,9 +249,23 @@ class Pump:
         self._route.release_probe()
         return time.monotonic() + _LOOK_AGAIN_SECONDS
 
-    async def _accept(self) -> Sequence[Holding]:
-        """Take what came, and account for it."""
-        arrived = await self._lanes.take()
+    async def _accept(self) -> None:
+        """Claim what came, urgent messages beside the others: neither waits for the other."""
+        for priorities, at_once in _CLAIMS.items():
+            claiming = self._claiming[priorities]
+            for ended in [claim for claim in claiming if claim.done()]:
+                claiming.remove(ended)
+                ended.result()
+            if len(claiming) < at_once and (group := await self._take(priorities)):
+                claim = asyncio.create_task(
+                    self._dispatch(group), name=f"{self.name}.claim"
+                )
+                claim.add_done_callback(lambda _: self._changed.set())
+                claiming.append(claim)
+
+    async def _take(self, priorities: Collection[Priority]) -> Sequence[Holding]:
+        """Take what came of these lanes, and account for it."""
+        arrived = await self._lanes.take(priorities)
         at_most = _MAY_COME[self._route.passage()] if arrived else None
         group = arrived[:at_most]
         if too_many := arrived[len(group) :]:

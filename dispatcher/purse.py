@@ -42,6 +42,11 @@ class Purse:
         self._tokens += count
 
     @property
+    def is_limited(self) -> bool:
+        """Say whether a message takes a token of anybody's limit."""
+        return self._pacing.limits(self._channel) or self._route.is_limited
+
+    @property
     def next_at(self) -> float:
         """Return when there may be more, on the monotonic clock."""
         moments = [self._more_at, self._urgent_at]

@@ -98,6 +98,11 @@ class Route:
             return Passage.PROBE
         return Passage.SHUT
 
+    @property
+    def is_limited(self) -> bool:
+        """Say whether one of the providers has a limit of its own."""
+        return any(leg.rate for leg in self._legs)
+
     def release_probe(self) -> None:
         """Let another channel try: this one has nothing to send."""
         for leg in self._legs:

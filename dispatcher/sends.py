@@ -7,6 +7,7 @@ starts no task for each.
 import asyncio
 import time
 import traceback
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from random import Random
@@ -14,11 +15,12 @@ from random import Random
 import msgspec
 import structlog
 
-from contracts.channels import Channel, Priority
+from contracts.channels import Channel, Lane, Priority
 from contracts.outcomes import OutcomeClass
 from contracts.tracing import continue_trace
 from dispatcher import retries
 from dispatcher.deadlines import Deadline, Deadlines
+from dispatcher.demand import URGENT
 from dispatcher.holdings import Claim, Holding
 from dispatcher.lines import Line
 from dispatcher.metrics import Metrics
@@ -29,6 +31,7 @@ from dispatcher.retries import GiveBack, Policies
 from dispatcher.routing import Pick, Route
 from dispatcher.settling import Settler, finish
 from dispatcher.slots import Slots
+from dispatcher.turnstiles import Turnstile
 
 log = structlog.stdlib.get_logger()
 
@@ -66,6 +69,7 @@ class Sends:
         self._pacing = pacing
         self._slots = slots
         self._deadlines = Deadlines()
+        self._turnstiles = {channel: Turnstile() for channel in routes}
         self._lines = {channel: Line() for channel in routes}
         self._senders: dict[Channel, set[asyncio.Task[None]]] = {
             channel: set() for channel in routes
@@ -77,6 +81,11 @@ class Sends:
             self._lines[holding.lane.channel].add(holding)
         for channel in self._lines:
             self._call_senders(channel)
+        lanes = Counter(holding.lane for holding in holdings)
+        urgent = {channel: lanes[Lane(channel, URGENT)] for channel in self._lines}
+        if any(urgent.values()):
+            for channel, turnstile in self._turnstiles.items():
+                turnstile.narrow(urgent[channel])
 
     def _call_senders(self, channel: Channel) -> None:
         senders = self._senders[channel]
@@ -96,8 +105,13 @@ class Sends:
         """Send what is in line until nothing is, or others suffice."""
         line, route = self._lines[channel], self._routes[channel]
         senders, slots = self._senders[channel], self._slots[channel]
+        turnstile = self._turnstiles[channel]
         with self._deadlines.of_this_task() as deadline:
-            while len(senders) <= slots.concurrency and (holding := line.next()):
+            while len(senders) <= slots.concurrency and len(line):
+                if not line.has_urgent:
+                    await turnstile.go_through()
+                if (holding := line.next()) is None:
+                    return
                 slots.begin()
                 pick = route.pick()
                 if pick is None and route.legs:

@@ -20,6 +20,7 @@ from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers
 from dispatcher.answers import Answers, termination
+from dispatcher.demand import URGENT
 from dispatcher.holdings import Holding
 from dispatcher.leases import Leases
 from dispatcher.metrics import Metrics
@@ -119,6 +120,14 @@ def _reason(outcome: Outcome) -> str:
     return ": ".join(known) or str(outcome.kind)
 
 
+class _Gathered:
+    """Outcomes that wait for the statement under way."""
+
+    def __init__(self) -> None:
+        self.finished: list[Finished] = []
+        self.added = asyncio.Event()
+
+
 class Settler:
     """Owns every outcome from the moment it is known until it is in the ledger.
 
@@ -139,37 +148,44 @@ class Settler:
         self._answers = answers
         self._metrics = metrics
         self._slots = slots
-        self._gathered: list[Finished] = []
-        self._added = asyncio.Event()
+        self._urgent, self._others = _Gathered(), _Gathered()
         self._closing = False
         self._too_late = asyncio.Event()
 
     def add(self, finished: Finished) -> None:
         """Take charge of one outcome."""
         finished.holding.has_outcome = True
-        self._gathered.append(finished)
-        self._added.set()
+        is_urgent = finished.holding.lane.priority is URGENT
+        gathered = self._urgent if is_urgent else self._others
+        gathered.finished.append(finished)
+        gathered.added.set()
 
     def close(self) -> None:
         """Let ``run`` return once everything is written."""
         self._closing = True
-        self._added.set()
+        self._urgent.added.set()
+        self._others.added.set()
 
     def give_up_writing(self) -> None:
         """Stop trying when the ledger does not answer; leases then end by themselves."""
         self._too_late.set()
 
     async def run(self) -> None:
-        """Write groups until closed and empty."""
+        """Write groups until closed and empty, urgent ones beside the others."""
+        async with asyncio.TaskGroup() as tasks:
+            for gathered in (self._urgent, self._others):
+                tasks.create_task(self._write_what(gathered), name="settle")
+
+    async def _write_what(self, gathered: "_Gathered") -> None:
         while True:
-            await self._added.wait()
-            if not self._gathered:
+            await gathered.added.wait()
+            if not gathered.finished:
                 if self._closing:
                     return
-                self._added.clear()
+                gathered.added.clear()
                 continue
-            group = self._gathered[:GROUP_AT_MOST]
-            del self._gathered[:GROUP_AT_MOST]
+            group = gathered.finished[:GROUP_AT_MOST]
+            del gathered.finished[:GROUP_AT_MOST]
             await self._settle(group)
 
     async def _settle(self, group: list[Finished]) -> None:

@@ -109,6 +109,15 @@ async def dead_letters(ledger: Ledger) -> list[dict[str, Any]]:
     return [dict(row) for row in await ledger.fetch("SELECT * FROM dead_letter")]
 
 
+async def waits_for_a_lock(ledger: Ledger) -> bool:
+    """Say whether a statement of anybody is held up by another."""
+    rows = await ledger.fetch(
+        "SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(rows)
+
+
 async def messages_on_bus(bus: Bus) -> int:
     return (await bus.js.stream_info(NOTIFY.name)).state.messages
 

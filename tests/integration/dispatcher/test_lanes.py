@@ -79,6 +79,23 @@ async def test_a_standing_pull_brings_the_next_message(bus: Bus, lanes: Lanes) -
     assert lanes.views[LOW].order is not None
 
 
+async def test_a_standing_pull_for_several_stays_open_between_them(
+    bus: Bus, lanes: Lanes
+) -> None:
+    await lanes.stand(HIGH, 3)
+    standing = lanes.views[HIGH].order
+    for _ in range(2):
+        [id_] = await publish(bus, 1)
+        [holding] = await until(lanes.take)
+        assert holding.id == id_
+        assert lanes.views[HIGH].order is standing
+
+    [last] = await publish(bus, 1)
+    assert [holding.id for holding in await until(lanes.take)] == [last]
+    assert lanes.views[HIGH].order is None
+    assert lanes.views[HIGH].depth == 0
+
+
 async def test_a_lane_that_does_not_exist_yet_is_asked_again_later(
     bare_bus: Bus, lanes: Lanes
 ) -> None:

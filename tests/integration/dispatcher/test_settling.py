@@ -21,8 +21,14 @@ from dispatcher.slots import Slots
 from dispatcher.store import Store
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
-from tests.integration.dispatcher.running import details_of, row_of, trace_of
+from tests.integration.dispatcher.running import (
+    details_of,
+    row_of,
+    trace_of,
+    waits_for_a_lock,
+)
 from tests.integration.factories import seed_notifications
+from tests.waiting import until
 
 LANE = Lane(Channel.SMS, Priority.NORMAL)
 DELIVERED = Outcome(kind=OutcomeClass.DELIVERED, code="202")
@@ -38,10 +44,10 @@ class Bench(NamedTuple):
     settler: Settler
     registry: CollectorRegistry
 
-    async def claimed(self, count: int) -> list[Holding]:
-        ids = await seed_notifications(self.ledger, None, count)
+    async def claimed(self, count: int, lane: Lane = LANE) -> list[Holding]:
+        ids = await seed_notifications(self.ledger, None, count, priority=lane.priority)
         claims = {claim.id: claim for claim in await self.store.claim(ids)}
-        holdings = [Holding(id_, LANE, "nobody.answers") for id_ in ids]
+        holdings = [Holding(id_, lane, "nobody.answers") for id_ in ids]
         for holding in holdings:
             holding.lease(claims[holding.id], 0.0, 15)
             self.leases.hold(holding)
@@ -162,3 +168,27 @@ async def test_a_trace_line_says_what_is_known_of_an_attempt(bench: Bench) -> No
     ]
     row = await row_of(bench.ledger, holding.id)
     assert row["failure_reason"] == "429: slow down"
+
+
+async def test_an_urgent_outcome_does_not_wait_for_a_group_that_is_being_written(
+    bench: Bench,
+) -> None:
+    [other] = await bench.claimed(1)
+    [urgent] = await bench.claimed(1, Lane(Channel.SMS, Priority.HIGH))
+    async with bench.ledger.transaction() as holdup:
+        await holdup.execute(
+            "SELECT FROM notification WHERE id = $1 FOR UPDATE", other.id
+        )
+        bench.settler.add(finish(other, Done(), DELIVERED))
+        settling = asyncio.create_task(bench.settler.run(), name="settler")
+        await until(lambda: waits_for_a_lock(bench.ledger))
+        bench.settler.add(finish(urgent, Done(), DELIVERED))
+
+        async def urgent_is_settled() -> bool:
+            return await bench.status(urgent.id) == "delivered"
+
+        await until(urgent_is_settled)
+        assert await bench.status(other.id) == "processing"
+    bench.settler.close()
+    await settling
+    assert await bench.status(other.id) == "delivered"
