@@ -42,8 +42,8 @@ async def test_a_bus_that_was_away_leaves_old_numbers_dimmed_and_is_told_of_once
     async with drilling(
         shared, record_property, number=9, fault="NATS gone and back"
     ) as drill:
+        await until(lambda: len(backlog(drill)) == 3, PATIENCE_SECONDS)
         inks, numbers = drill.inks_of("sms", "high"), backlog(drill)
-        assert len(numbers) == 3
         async with shared.down(shared.child("nats")):
             by = "banner: no connection, then `STALE` over dimmed numbers"
             await drill.seen("No connection", effect_at=time.time(), by=by)

@@ -287,7 +287,7 @@ class TestChanging:
             await desk.tell(
                 *(OperatorReported(acted=acted) for acted in operator.acted)
             )
-            await desk.app.acting._follow(operator)
+            await desk.app.acting._ask(operator)
             await desk.wait(1)
             await settle(desk)
 

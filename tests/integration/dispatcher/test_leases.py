@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
+from pydantic import PostgresDsn
 
 from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import Status
@@ -259,7 +260,10 @@ async def test_a_lease_that_ended_while_the_ledger_was_away_is_left_to_its_owner
     async with relay(str(ours.postgres_dsn)) as wire:
         wire.open.clear()
         away = ours.model_copy(
-            update={"postgres_dsn": wire.url, "dispatcher_lease_seconds": 3.0}
+            update={
+                "postgres_dsn": PostgresDsn(wire.url),
+                "dispatcher_lease_seconds": 3.0,
+            }
         )
         async with running_dispatcher(away) as running:
             await until(lambda: is_in_hand(bus))

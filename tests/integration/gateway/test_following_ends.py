@@ -65,7 +65,7 @@ async def test_a_filter_is_told_what_the_bus_brought_while_this_gateway_was_cut_
     settings: MeshSettings, mesh: Mesh
 ) -> None:
     async with (
-        relay(str(settings.nats_url)) as wire,
+        relay(str(settings.nats_url[0])) as wire,
         running_gateway(settings, nats_url=wire.url) as gateway,
         following(gateway) as follower,
     ):

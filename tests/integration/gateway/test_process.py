@@ -60,6 +60,8 @@ async def test_the_heartbeat_says_how_much_waits(
         "live_subscriptions",
         "live_frames_total",
         "live_slow_clients_total",
+        "ledger_away",
+        "spooled_notifications_total",
     }
 
 
