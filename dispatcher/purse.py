@@ -1,5 +1,6 @@
 """The tokens that one channel's pump has in hand."""
 
+import math
 import time
 
 from contracts.channels import Channel
@@ -12,6 +13,8 @@ from dispatcher.routing import Route
 _BEAT_SECONDS = 0.05
 #: For urgent work there is no beat, only room to breathe for the one who is asked.
 _URGENT_BEAT_SECONDS = 0.01
+#: How long until somebody asks again though no provider may be sent to.
+_LOOK_AGAIN_SECONDS = 0.5
 
 
 class Purse:
@@ -96,6 +99,10 @@ class Purse:
         return tokens
 
     def _wait(self, until: float, *, has_work: bool) -> None:
+        now = time.monotonic()
+        if math.isinf(until):  # no provider may be sent to, which is no want of tokens
+            self._more_at = now + _LOOK_AGAIN_SECONDS
+            return
         if has_work:
-            self._metrics.pacing_waited(self._channel, until - time.monotonic())
+            self._metrics.pacing_waited(self._channel, until - now)
         self._more_at = until

@@ -14,7 +14,7 @@ from tests.integration.scheduler.seeds import count, stored
 from tests.integration.scheduler.test_process import started
 from tests.waiting import until
 
-SUBMISSIONS = 3000
+SUBMISSIONS = 12_000
 
 
 def submission() -> SpooledSubmission:
