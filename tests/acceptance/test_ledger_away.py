@@ -29,10 +29,10 @@ def frozen(pid: int) -> Iterator[None]:
 async def accepted(mesh: Mesh, **headers: str) -> aiohttp.ClientResponse:
     """Post until it is accepted: a 503 promises nothing, and clients try again."""
 
-    async def answer() -> aiohttp.ClientResponse | None:
+    async def answer() -> aiohttp.ClientResponse:
         response = await mesh.post(SMS, **headers)
-        assert response.status in (200, 202, 503), await response.text()
-        return None if response.status == 503 else response
+        assert response.status in (200, 202), await response.text()
+        return response
 
     return await until(answer, 20)
 
