@@ -261,6 +261,7 @@ async def test_dlq_stale(desk_at: Open, check: Check, size, operator):
         await desk.press("2")
         await settle(desk)
         operator.away = True
+        await until(lambda: desk.app.acting.trouble)
         await desk.press("r")
         desk.app.clear_notifications()
         await check(desk)
