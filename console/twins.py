@@ -65,53 +65,59 @@ _where_option = click.option(
 )
 
 
-@click.command()
-@_where_option
-@_json_option
-@_watch_option
-@click.pass_obj
-def lanes(reach: Reach, where: str, as_json: bool, watch: bool) -> None:
-    """Print the lanes: what waits, how fast it goes, what fails."""
-    write = plain.lanes_json if as_json else plain.lanes_text
-    narrowed = _narrowed(where, lanes=readings.LANE_FIELDS)
-    _print(reach, lambda snapshot: write(narrowed(snapshot)), watch, as_json)
+def _table(
+    name: str,
+    summary: str,
+    as_text: Callable[[Snapshot], str],
+    to_json: Callable[[Snapshot], str],
+    **fields: Fields[Any],
+) -> click.Command:
+    """Return a command that prints one table; ``fields`` are what its rows can be chosen by."""
+
+    @click.command(name, help=summary)
+    @_where_option
+    @_json_option
+    @_watch_option
+    @click.pass_obj
+    def show(reach: Reach, where: str, as_json: bool, watch: bool) -> None:
+        write = to_json if as_json else as_text
+        narrowed = _narrowed(where, **fields)
+        _print(reach, lambda snapshot: write(narrowed(snapshot)), watch, as_json)
+
+    return show
 
 
-@click.command()
-@_where_option
-@_json_option
-@_watch_option
-@click.pass_obj
-def providers(reach: Reach, where: str, as_json: bool, watch: bool) -> None:
-    """Print the providers: breakers, shares, latency, failures."""
-    write = plain.providers_json if as_json else plain.providers_text
-    narrowed = _narrowed(where, providers=readings.PROVIDER_FIELDS)
-    _print(reach, lambda snapshot: write(narrowed(snapshot)), watch, as_json)
-
-
-@click.command()
-@_where_option
-@_json_option
-@_watch_option
-@click.pass_obj
-def services(reach: Reach, where: str, as_json: bool, watch: bool) -> None:
-    """Print the processes of the mesh and how they are."""
-    write = plain.services_json if as_json else plain.services_text
-    narrowed = _narrowed(where, services=readings.SERVICE_FIELDS)
-    _print(reach, lambda snapshot: write(narrowed(snapshot)), watch, as_json)
-
-
-@click.command()
-@_where_option
-@_json_option
-@_watch_option
-@click.pass_obj
-def schedule(reach: Reach, where: str, as_json: bool, watch: bool) -> None:
-    """Print the scheduler's jobs, and what their runs did while this listened."""
-    write = plain.schedule_json if as_json else plain.schedule_text
-    fields = readings.JOB_FIELDS
-    narrowed = _narrowed(where, jobs=fields, runs=fields)
-    _print(reach, lambda snapshot: write(narrowed(snapshot)), watch, as_json)
+_TABLES = (
+    _table(
+        "lanes",
+        "Print the lanes: what waits, how fast it goes, what fails.",
+        plain.lanes_text,
+        plain.lanes_json,
+        lanes=readings.LANE_FIELDS,
+    ),
+    _table(
+        "providers",
+        "Print the providers: breakers, shares, latency, failures.",
+        plain.providers_text,
+        plain.providers_json,
+        providers=readings.PROVIDER_FIELDS,
+    ),
+    _table(
+        "services",
+        "Print the processes of the mesh and how they are.",
+        plain.services_text,
+        plain.services_json,
+        services=readings.SERVICE_FIELDS,
+    ),
+    _table(
+        "schedule",
+        "Print the scheduler's jobs, and what their runs did while this listened.",
+        plain.schedule_text,
+        plain.schedule_json,
+        jobs=readings.JOB_FIELDS,
+        runs=readings.JOB_FIELDS,
+    ),
+)
 
 
 @click.command()
@@ -152,7 +158,7 @@ def feed(reach: Reach, where: str, as_json: bool) -> None:
     _end_well(_print_changes(reach, _filter(where, readings.FEED_FIELDS), as_json))
 
 
-COMMANDS: Sequence[click.Command] = (lanes, dlq, feed, providers, services, schedule)
+COMMANDS: Sequence[click.Command] = (*_TABLES, dlq, feed)
 
 
 def _filter(where: str, fields: Fields[Any]) -> Filter[Any]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import structlog
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 
 from contracts import topology
 from ops.runtime.bus import Bus
@@ -13,6 +12,7 @@ from scheduler import advisories, stream
 from scheduler.advisories import AdvisoryKind, Exhausted, Terminated
 from scheduler.jobs import Done
 from scheduler.metrics import Metrics
+from scheduler.pages import Pages
 from scheduler.publisher import Publisher
 from scheduler.rows import Why
 from scheduler.store import Store
@@ -21,7 +21,6 @@ from scheduler.undelivered import Case, Undelivered, Verdict
 log = structlog.stdlib.get_logger()
 
 _PAGE = 100
-_WAIT_SECONDS = 1.0
 #: A case that changed while it was judged is looked at again this soon.
 _AGAIN_SECONDS = 1.0
 
@@ -46,13 +45,13 @@ class DeadLetters:
         self._publisher = publisher
         self._undelivered = undelivered
         self._metrics = metrics
-        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._pages = Pages(bus, topology.DEAD_LETTERS, _PAGE)
 
     async def step(self) -> Done:
         """Take what has come, waiting a second for it, and act on it."""
         terminated: list[tuple[Msg, Terminated]] = []
         exhausted: list[tuple[Msg, Exhausted]] = []
-        for message in await self._fetch():
+        for message in await self._pages.take():
             advisory = advisories.read(message.subject, message.data)
             self._metrics.advised(advisories.kind_of(advisory))
             match advisory:
@@ -71,19 +70,6 @@ class DeadLetters:
                 AdvisoryKind.EXHAUSTED: await self._settle(exhausted),
             },
         )
-
-    async def _fetch(self) -> Sequence[Msg]:
-        await self._bus.check()
-        if self._subscription is None:
-            self._subscription = await self._bus.js.pull_subscribe_bind(
-                topology.DEAD_LETTERS.name, topology.ADVISORY.name
-            )
-        try:
-            return await self._subscription.fetch(_PAGE, timeout=_WAIT_SECONDS)
-        except (
-            TimeoutError
-        ):  # the client raises its own kind, and sometimes the plain one
-            return ()
 
     async def _write_letters(self, told: Sequence[tuple[Msg, Terminated]]) -> int:
         """Return how many letters were published."""

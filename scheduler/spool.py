@@ -8,7 +8,7 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext, errors as js_errors
+from nats.js import errors as js_errors
 
 from contracts import spool, topology
 from contracts.spool import SpooledSubmission
@@ -17,6 +17,7 @@ from ops.runtime.bus import Bus
 from ops.runtime.tasks import wait_for_stop
 from scheduler.jobs import Done
 from scheduler.metrics import Metrics, SpoolOutcome
+from scheduler.pages import Pages
 from scheduler.publisher import Publisher
 from scheduler.spool_store import SpoolStore
 
@@ -53,16 +54,15 @@ class SpoolDrain:
     def __init__(
         self, bus: Bus, store: SpoolStore, publisher: Publisher, metrics: Metrics
     ) -> None:
-        self._bus = bus
         self._store = store
         self._publisher = publisher
         self._metrics = metrics
-        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._pages = Pages(bus, topology.SPOOL_DRAIN, _PAGE)
         self._why: Counter[str] = Counter()
 
     async def step(self) -> Done:
         """Take what is there, waiting a second for it, and move it."""
-        entries = await self._read(await self._fetch())
+        entries = await self._read(await self._pages.take())
         self._why.clear()
         try:
             for part in _parts(entries):
@@ -71,19 +71,6 @@ class SpoolDrain:
             await self._put_back([entry.message for entry in entries])
             raise
         return Done(0, scanned=len(entries), why=dict(self._why))
-
-    async def _fetch(self) -> Sequence[Msg]:
-        await self._bus.check()
-        if self._subscription is None:
-            self._subscription = await self._bus.js.pull_subscribe_bind(
-                topology.SPOOL_DRAIN.name, topology.SPOOL.name
-            )
-        try:
-            return await self._subscription.fetch(_PAGE, timeout=_WAIT_SECONDS)
-        except (
-            TimeoutError
-        ):  # the client raises its own kind, and sometimes the plain one
-            return ()
 
     async def _read(self, messages: Sequence[Msg]) -> list[_Entry]:
         """Return what can be read, each submission once."""

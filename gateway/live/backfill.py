@@ -37,7 +37,8 @@ class Backfill:
         self._bus = bus
         self._feed = feed
         self._reached: int | None = None  #: before this number nothing can be missing
-        self._reconnected = False
+        self._reconnects = 0
+        self._caught_up = 0  #: the number of reconnects after which all was read
         bus.on_reconnect(self._note_reconnect)
 
     async def run(self) -> None:
@@ -51,7 +52,7 @@ class Backfill:
             await asyncio.sleep(_NOTE_SECONDS)
 
     def _note_reconnect(self) -> None:
-        self._reconnected = True
+        self._reconnects += 1
 
     async def _step(self) -> None:
         kinds = self._feed.kinds()
@@ -59,13 +60,14 @@ class Backfill:
             self._reached = None
             self._feed.has_kinds.clear()
             return
+        reconnects = self._reconnects
         await self._feed.settled()
         last = (await self._bus.js.stream_info(STATUS.name)).state.last_seq
-        if self._reconnected and self._reached is not None:
+        if reconnects != self._caught_up and self._reached is not None:
             first = self._reached + 1 if self._reached <= last else 1
             for kind in kinds:
                 await self._read(kind, first, last)
-        self._reconnected = False
+        self._caught_up = reconnects
         self._reached = last
 
     async def _read(self, kind: Topic, first: int, last: int) -> None:

@@ -2,28 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import aiohttp
 import pytest
 
-from ops.embedded import processes
-from tests.acceptance.mesh import Mesh
+from tests.acceptance.mesh import Mesh, frozen
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 
 SMS = {"channel": "sms", "recipient": "+15555550001", "content": "hello"}
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    processes.freeze(pid)
-    try:
-        yield
-    finally:
-        processes.thaw(pid)
 
 
 async def accepted(mesh: Mesh, **headers: str) -> aiohttp.ClientResponse:
@@ -40,7 +28,8 @@ async def accepted(mesh: Mesh, **headers: str) -> aiohttp.ClientResponse:
 async def test_what_is_accepted_while_postgres_hangs_is_delivered_once(
     mesh: Mesh,
 ) -> None:
-    with frozen(mesh.pid("postgres")):
+    postgres = mesh.child("postgres")
+    async with frozen([postgres, *postgres.children(recursive=True)]):
         answers = await asyncio.gather(*(accepted(mesh) for _ in range(100)))
         singles = [(await response.json())["id"] for response in answers]
         keyed = await asyncio.gather(

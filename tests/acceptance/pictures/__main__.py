@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,6 +10,7 @@ import click
 from console.model.views import ProviderHealth, ServiceHealth, Snapshot
 from console.operator import LaneTarget
 from contracts.channels import Channel, Priority
+from tests.acceptance.mesh import frozen
 from tests.acceptance.pictures.album import NAMES, opened
 from tests.acceptance.pictures.incident import Incident, prepared
 from tests.waiting import until
@@ -75,7 +73,7 @@ async def _draw(incident: Incident, into: Path, seconds: float) -> None:
         await album.shows(lambda known: known.totals.dead_letters)
         await asyncio.sleep(min(4.0, seconds / 4))
         await album.draw_trouble(await _retried(incident))
-        with _frozen(mesh.pid("scheduler-1")):
+        async with frozen([mesh.child("scheduler-1")]):
             await album.shows(
                 lambda known: any(
                     one.health is ServiceHealth.LOST for one in known.services
@@ -86,15 +84,6 @@ async def _draw(incident: Incident, into: Path, seconds: float) -> None:
 
 def _health(known: Snapshot) -> dict[str, ProviderHealth]:
     return {provider.name: provider.health for provider in known.providers}
-
-
-@contextlib.contextmanager
-def _frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 async def _retried(incident: Incident) -> str:
