@@ -17,10 +17,7 @@ up: install ## Run the whole mesh on this machine until ctrl-C
 	@exec $(BIN)/tocsin up $(ARGS)
 
 test: install ## Run unit, integration and acceptance tests
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS) || { \
-	  code=$$?; test $$code -eq 1 || exit $$code; \
-	  echo "Some failed beside others on the same cores. Once more, alone:"; \
-	  exec $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS); }
+	@exec $(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 chaos: install ## Kill and freeze a mesh under load, then audit it; MINUTES=5 SEED=…
 	@exec env $(if $(MINUTES),MINUTES=$(MINUTES)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m tests.acceptance.chaos $(ARGS)

@@ -44,19 +44,14 @@ class Topic(Subscription):
     """
 
     def __init__(
-        self,
-        feed: "Feed",
-        number: int,
-        subject: str,
-        metrics: LiveMetrics,
-        memory: "Memory | None" = None,
+        self, feed: "Feed", number: int, subject: str, metrics: LiveMetrics
     ) -> None:
         super().__init__(feed.client, number, subject)
         # The client hands each message to this "queue" as soon as it has read it.
         self._pending_queue = self  # type: ignore[assignment]
         self._pending_bytes_limit = 0
         self._metrics = metrics
-        self.memory = memory
+        self.memory: Memory | None = None
         self.listeners: list[Listener] = []
 
     def put_nowait(self, message: Msg) -> None:

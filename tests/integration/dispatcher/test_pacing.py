@@ -228,18 +228,18 @@ async def test_urgent_notifications_overtake_and_the_others_still_move(
     lanes: dict[str, Priority] = {}
     # the least urgent are seeded first, so they come first on the bus
     for priority in reversed(Priority):
-        for id_ in await seed_notifications(ledger, bus, 400, priority=priority):
+        for id_ in await seed_notifications(ledger, bus, 800, priority=priority):
             lanes[str(id_)] = priority
 
     ours = dispatcher_settings(settings, endpoint.url, dispatcher_concurrency=40)
     async with running_dispatcher(ours):
-        await until(lambda: len(endpoint.received) == 1200, timeout_seconds=20)
+        await until(lambda: len(endpoint.received) == 2400, timeout_seconds=30)
 
     order = endpoint.keys
-    early = Counter(lanes[key] for key in order[:300])
-    assert early[Priority.HIGH] >= 200
-    assert early[Priority.NORMAL] >= 20
-    assert early[Priority.LOW] >= 4
+    early = Counter(lanes[key] for key in order[:600])
+    assert early[Priority.HIGH] >= 400
+    assert early[Priority.NORMAL] >= 40
+    assert early[Priority.LOW] >= 16
     finished = {
         p: max(map(order.index, (k for k in order if lanes[k] is p))) for p in Priority
     }
