@@ -52,6 +52,7 @@ class Ledger:
     def __init__(self, engine: PostgresEngine, connections: "_Connections") -> None:
         self._engine = engine
         self._connections = connections
+        self._waiting: set[asyncio.Timeout] = set()  #: for a connection
         self.is_away = False
 
     @property
@@ -63,19 +64,22 @@ class Ledger:
 
     async def fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
         """Run one statement in its own transaction, again when it collided with another."""
-        self._refuse_while_away()
-        return await _again_when_collided(lambda: self.pool.fetch(statement, *args))
+        return await _again_when_collided(lambda: self._fetch(statement, *args))
+
+    async def _fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        async with self._lend() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(statement, *args)
+            return rows
 
     async def fetch_within(
         self, seconds: float, statement: str, *args: Any
     ) -> list[asyncpg.Record]:
-        """Run one statement like ``fetch``, and give its connection up after so many seconds.
+        """Run one statement like ``fetch``, and give it up after so many seconds.
 
         To cancel a statement one has to ask the server, and a frozen one does not answer;
         to hang up one asks nobody. Raises TimeoutError then, and the server may still carry
         out what it was given.
         """
-        self._refuse_while_away()
         return await _again_when_collided(
             lambda: self._fetch_within(seconds, statement, *args)
         )
@@ -83,9 +87,10 @@ class Ledger:
     async def _fetch_within(
         self, seconds: float, statement: str, *args: Any
     ) -> list[asyncpg.Record]:
-        async with self.pool.acquire() as connection:
-            loop = asyncio.get_running_loop()
-            end = loop.call_later(seconds, connection.terminate)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        async with self._lend(seconds) as connection:
+            end = loop.call_at(deadline, connection.terminate)
             try:
                 rows: list[asyncpg.Record] = await connection.fetch(statement, *args)
             except AWAY as error:
@@ -97,9 +102,13 @@ class Ledger:
             return rows
 
     def hang_up(self) -> None:
-        """Break every connection, so that whoever waits for an answer is told at once."""
+        """Break every connection, so that whoever waits for an answer or one is told at once."""
         for connection in list(self._connections):
             connection.terminate()
+        now = asyncio.get_running_loop().time()
+        for patience in self._waiting:
+            if not patience.expired():
+                patience.reschedule(now)
 
     def _refuse_while_away(self) -> None:
         if self.is_away:
@@ -108,9 +117,27 @@ class Ledger:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection with an open transaction."""
-        self._refuse_while_away()
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self._lend() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def _lend(self, seconds: float | None = None) -> AsyncIterator[Connection]:
+        """Lend a connection, to be had within so many seconds.
+
+        The pool itself has no end of patience: it waits for a connection of others, then for
+        a server that may be frozen.
+        """
+        self._refuse_while_away()
+        async with asyncio.timeout(seconds) as patience:
+            self._waiting.add(patience)
+            try:
+                connection = await self.pool.acquire()
+            finally:
+                self._waiting.discard(patience)
+        try:
+            yield connection
+        finally:
+            await self.pool.release(connection)
 
     async def check(self) -> None:
         """Raise what keeps the ledger from answering within a second."""

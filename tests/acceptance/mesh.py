@@ -55,7 +55,7 @@ class Mesh:
     @asynccontextmanager
     async def down(self, child: psutil.Process) -> AsyncIterator[None]:
         """Kill -9 one child; inside the block nobody starts it again."""
-        async with frozen([psutil.Process(self.process.pid)]):
+        async with frozen(psutil.Process(self.process.pid)):
             child.kill()
             yield
 
@@ -153,19 +153,28 @@ class Mesh:
 
 
 @asynccontextmanager
-async def frozen(processes: Iterable[psutil.Process]) -> AsyncIterator[None]:
-    """Stop processes (Postgres works in its children), and let them go on at the end."""
+async def frozen(
+    process: psutil.Process, *, family: bool = False
+) -> AsyncIterator[None]:
+    """Stop a process, and its ``family`` (Postgres works in its children), for a while."""
     stopped: list[psutil.Process] = []
     try:
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.suspend()
-                stopped.append(process)
+        _stop(process, stopped)
+        # One that it had not started yet when they were counted would go on answering.
+        while family and (new := set(process.children(recursive=True)) - {*stopped}):
+            for child in new:
+                _stop(child, stopped)
         yield
     finally:
-        for process in stopped:
+        for one in stopped:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
+                one.resume()
+
+
+def _stop(process: psutil.Process, stopped: list[psutil.Process]) -> None:
+    stopped.append(process)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.suspend()
 
 
 @asynccontextmanager

@@ -198,6 +198,36 @@ async def test_a_statement_is_given_up_in_time_though_its_server_is_frozen(
         assert row["one"] == 1
 
 
+async def test_a_statement_is_given_up_in_time_though_it_has_no_connection_yet(
+    own: Stack,
+) -> None:
+    async with open_ledger(settings_of(own)) as ledger:
+        own.postgres.pause()
+        try:
+            async with asyncio.timeout(2):
+                with pytest.raises(TimeoutError):
+                    await ledger.fetch_within(0.3, "SELECT 1")
+        finally:
+            own.postgres.resume()
+
+
+async def test_who_waits_for_a_connection_is_told_when_the_ledger_goes_away(
+    own: Stack,
+) -> None:
+    async with open_ledger(settings_of(own)) as ledger:
+        own.postgres.pause()
+        try:
+            waiting = asyncio.create_task(ledger.fetch("SELECT 1"))
+            await asyncio.sleep(0.1)  # it connects
+            ledger.hang_up()
+            ledger.hang_up()
+            async with asyncio.timeout(1):
+                with pytest.raises(ledgers.AWAY):
+                    await waiting
+        finally:
+            own.postgres.resume()
+
+
 #: What Postgres tells its clients when one of its processes was killed.
 CRASH_NOTICE = (
     b"SFATAL\0VFATAL\0C57P02\0Mterminating connection because of crash of another server"

@@ -77,7 +77,7 @@ async def test_without_a_gateway_changes_are_greyed_and_say_why_until_it_is_back
             await drill.press("escape")
         await drill.shown("GW ok")
 
-        async with frozen([shared.child("gateway-1")]):
+        async with frozen(shared.child("gateway-1")):
             await drill.seen("GW down", effect_at=time.time(), by=by)
         await drill.shown("GW ok")
 

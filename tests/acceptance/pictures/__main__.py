@@ -73,7 +73,7 @@ async def _draw(incident: Incident, into: Path, seconds: float) -> None:
         await album.shows(lambda known: known.totals.dead_letters)
         await asyncio.sleep(min(4.0, seconds / 4))
         await album.draw_trouble(await _retried(incident))
-        async with frozen([mesh.child("scheduler-1")]):
+        async with frozen(mesh.child("scheduler-1")):
             await album.shows(
                 lambda known: any(
                     one.health is ServiceHealth.LOST for one in known.services

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ class Received:
     body: dict[str, Any]
     raw: bytes
     attempt: int  #: how often this idempotency key was seen, this request included
+    at: float = field(default_factory=time.monotonic)  #: seconds
 
 
 @dataclass(frozen=True)
