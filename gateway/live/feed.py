@@ -64,8 +64,10 @@ class Topic(Subscription):
             ):
                 self._tell(News.of(change))
         except msgspec.MsgspecError:
+            self._metrics.untold()
             log.warning("status_event.unreadable", subject=message.subject)
         except Exception:
+            self._metrics.untold()
             log.exception("status_event.failed")
 
     def _is_new(self, change: StatusChanged | ReceiptArrived) -> bool:

@@ -41,6 +41,11 @@ class LiveMetrics:
             "Status events received for those who follow.",
             registry=registry,
         )
+        self._untold = Counter(
+            "tocsin_live_untold_events",
+            "Status events received that could not be read or told.",
+            registry=registry,
+        )
         frames = Counter(
             "tocsin_live_frames",
             "Status changes told to clients.",
@@ -83,6 +88,10 @@ class LiveMetrics:
         """Count subscriptions in (positive) or out (negative)."""
         self.subscriptions += change
         self._subscriptions.inc(change)
+
+    def untold(self) -> None:
+        """Count one event that nobody was told."""
+        self._untold.inc()
 
     def heard(self) -> None:
         """Count one event of the bus."""
