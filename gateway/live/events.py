@@ -7,7 +7,6 @@ from uuid import UUID
 import structlog
 
 from contracts.lifecycle import FINAL, Status
-from contracts.problems import ProblemType
 from gateway.errors import Refusal
 from gateway.filters import Query
 from gateway.live.cursors import BatchCursor, NotificationCursor
@@ -174,7 +173,7 @@ class EventRoutes:
         id_ = uuid_in_path(notification_id)
         asked = Query(call.query).text("receipts") or "false"
         if asked not in {"true", "false"}:
-            raise Refusal(ProblemType.BAD_REQUEST, "receipts is true or false")
+            raise Refusal.of_parameter("receipts", "receipts is true or false")
         return await self._stream(
             call, NotificationCursor(id_), [id_], with_receipts=asked == "true"
         )
