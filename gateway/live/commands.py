@@ -58,6 +58,8 @@ def read_command(text: str | None) -> Command:
         raise BadCommand(str(error)) from None
     except (msgspec.DecodeError, UnicodeEncodeError):
         raise BadCommand("the frame is not JSON") from None
+    except RecursionError:
+        raise BadCommand("the frame is nested too deeply") from None
     return Command(frame.action == "subscribe", _target(frame))
 
 
