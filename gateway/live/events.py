@@ -184,7 +184,7 @@ class EventRoutes:
         tenant = call.principal.tenant
         store = self._store.of(tenant)
         ids = await self._lookups.in_ledger(tenant, id_, lambda: store.member_ids(id_))
-        if ids is None:
+        if not ids:  # none: its members are gone, and it is about to be
             raise not_found("batch")
         return await self._stream(call, BatchCursor(ids), ids)
 
@@ -205,7 +205,7 @@ class EventRoutes:
         if standings is None:
             raise not_found("notification")
         last_id = call.headers.get(b"last-event-id", b"").decode("latin-1")
-        after = cursor.read(last_id)
+        after = cursor.read(last_id, {s.notification_id: s.sequence for s in standings})
         waits = with_receipts and not cursor.told_receipt
         if after is not None and not any(map(_more_after(after, waits), standings)):
             return Answer(204, b"")  # a browser then stops asking
