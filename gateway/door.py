@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import structlog
@@ -12,7 +13,7 @@ from contracts.ids import new_id
 from contracts.problems import Problem, ProblemType
 from gateway.allowances import Allowances
 from gateway.auth import Authenticate
-from gateway.errors import ClientGone, LedgerAway, Refusal
+from gateway.errors import ClientGone, LedgerAway, RateLimited, Refusal
 from gateway.metrics import Metrics
 from gateway.principals import Permission
 from gateway.proxies import household_of
@@ -116,18 +117,23 @@ class Door:
     async def _admit(self, call: Call, permission: Permission) -> None:
         """Find out who is calling, let them pay, and see whether they may.
 
-        Whoever cannot say who they are pays by their address.
+        Whoever cannot say who they are pays by their address, before their key is looked up.
         """
         try:
             call.principal = call.vouched or await self._authenticate(
-                call.headers.get(b"authorization")
+                call.headers.get(b"authorization"), partial(call.spend, 1)
             )
+        except RateLimited:
+            raise
         except Refusal:
-            await call.spend(1)
+            if not call.paid:
+                await call.spend(1)
             raise
         if self._allowances is not None and call.principal.key:
+            call.take_back()
             call.allowance = self._allowances.of(f"key:{call.principal.key}")
-        await call.spend(1)
+        if not call.paid:
+            await call.spend(1)
         call.principal.must(permission)
 
     async def turn_away(self, call: Call, refusal: Refusal) -> Answer:
