@@ -49,15 +49,23 @@ def open_call(
     return Call(method, path, headers, read, correlation_id, address)
 
 
+def call_headers(
+    call: Call, correlation_id: str | None = None
+) -> list[tuple[bytes, bytes]]:
+    """Return what every response says of its call, or of the resource that is shown."""
+    return [
+        (CORRELATION_HEADER, (correlation_id or call.correlation_id).encode()),
+        *(call.allowance.headers() if call.allowance else ()),
+    ]
+
+
 def response_headers(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
     """Return every header of a response; what the answer says of itself comes first."""
-    correlation_id = answer.correlation_id or call.correlation_id
     said = {name for name, _ in answer.headers}
     return [
         (b"content-type", answer.content_type),
         *_content_length(answer),
-        (CORRELATION_HEADER, correlation_id.encode()),
-        *(call.allowance.headers() if call.allowance else ()),
+        *call_headers(call, answer.correlation_id),
         *answer.headers,
         *(header for header in _SECURITY_HEADERS if header[0] not in said),
     ]
@@ -90,7 +98,7 @@ class Door:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._answer_seconds):
-                self._recognize(call)
+                self.recognize(call)
                 if route.permission is not None:
                     await self._admit(call, route.permission)
                 _check_correlation_id(call)
@@ -109,7 +117,7 @@ class Door:
         )
         return answer
 
-    def _recognize(self, call: Call) -> None:
+    def recognize(self, call: Call) -> None:
         """Find the allowance of the caller's address, which holds until its key is known."""
         if self._allowances is not None and call.client:
             call.allowance = self._allowances.of(f"address:{household_of(call.client)}")
@@ -138,7 +146,7 @@ class Door:
 
     async def turn_away(self, call: Call, refusal: Refusal) -> Answer:
         """Answer a call that no route takes."""
-        self._recognize(call)
+        self.recognize(call)
         try:
             await call.spend(1)
         except Refusal as limited:
