@@ -21,6 +21,8 @@ TEMPLATE_VARIABLES_AT_MOST_BYTES = 64 << 10
 _PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")
 _SPACE = re.compile(r"\s")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: No ledger keeps a NUL, and half a surrogate pair is nothing in UTF-8.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 _RECIPIENT_RULES = {
     Channel.SMS: "an SMS goes to a number like +15555550001",
@@ -52,6 +54,8 @@ def content_fault(channel: Channel, content: str) -> str | None:
     at_most = CONTENT_AT_MOST_BYTES[channel]
     if _longer_than(content, at_most):
         return f"the content of {channel} has at most {at_most} bytes in UTF-8"
+    if not is_storable(content):
+        return "content has a NUL character or half a surrogate pair"
     return None
 
 
@@ -59,6 +63,8 @@ def subject_fault(subject: str) -> str | None:
     """Check a subject: a line break in it would add headers to a mail."""
     if _CONTROL.search(subject) or _longer_than(subject, SUBJECT_AT_MOST_BYTES):
         return f"subject is one line of at most {SUBJECT_AT_MOST_BYTES} bytes"
+    if not is_storable(subject):
+        return "subject has half a surrogate pair"
     return None
 
 
@@ -87,6 +93,13 @@ def template_fault(source: str) -> str | None:
     return None
 
 
+def is_storable(text: str) -> bool:
+    """Say whether a text is one that the ledger can keep."""
+    if text.isascii():
+        return "\0" not in text
+    return _UNSTORABLE.search(text) is None
+
+
 def is_email_address(text: str) -> bool:
     r"""Match ``[^@\s]+@[^@\s]+\.[^@\s]+``, in time that grows with the length alone."""
     local, _, domain = text.partition("@")
@@ -104,4 +117,7 @@ def _longer_than(text: str, at_most_bytes: int) -> bool:
     length = len(text)
     if length > at_most_bytes:
         return True
-    return not text.isascii() and len(text.encode()) > at_most_bytes
+    return (
+        not text.isascii()
+        and len(text.encode("utf-8", "surrogatepass")) > at_most_bytes
+    )

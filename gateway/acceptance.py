@@ -115,15 +115,17 @@ class Acceptance:
         return await self.replay(reservation.owner, reservation.body_hash)
 
     async def answered(self, call: Call, key: str | None, body: bytes) -> Answer | None:
-        """Return the answer that a key has had for the same body, if it has had one."""
+        """Return the answer that a key has had for the same body, if it has had one.
+
+        For what would be refused now. A key that had another body is a mismatch all the same.
+        """
         if key is None:
             return None
-        tenant, endpoint = call.principal.tenant, f"{call.method} {call.path}"
-        body_hash = hashlib.sha256(body).digest()
-        stored = await self._store.of(tenant).answer(endpoint, key)
-        if stored is None or stored.body_hash != body_hash:
+        owner = KeyOwner(call.principal.tenant, f"{call.method} {call.path}", key)
+        stored = await self._stored(owner)
+        if stored is None:
             return None
-        return await self.replay(KeyOwner(tenant, endpoint, key), body_hash)
+        return self._again(stored, hashlib.sha256(body).digest())
 
     async def _recall(
         self, call: Call, reservation: Reservation, again: Callable[[UUID], bytes]
@@ -161,6 +163,9 @@ class Acceptance:
             # It expired and was pruned since the reservation was lost, or it is just being
             # moved into the ledger: the next try will tell.
             raise KeyInFlight
+        return self._again(stored, body_hash)
+
+    def _again(self, stored: StoredAnswer, body_hash: bytes) -> Answer:
         if stored.body_hash != body_hash:
             raise _mismatch()
         self._metrics.replayed()

@@ -21,11 +21,24 @@ _REMEMBERED_AT_MOST = 10_000
 #: Of a key's hash: enough to tell keys apart, too little to be the hash.
 _NAME_BYTES = 12
 
-#: Turns the value of ``Authorization`` into a caller, or raises ``unauthorized``.
-Authenticate = Callable[[bytes | None], Awaitable[Principal]]
+#: Has a caller pay for a question, or raises ``rate-limited``.
+Pay = Callable[[], Awaitable[None]]
 
 
-async def let_everyone_in(_authorization: bytes | None) -> Principal:
+class Authenticate(Protocol):
+    """Turns the value of ``Authorization`` into a caller, or raises ``unauthorized``.
+
+    Pays before a key that was never good is looked up: that may be a guess.
+    """
+
+    async def __call__(
+        self, authorization: bytes | None, pay: Pay | None = None, /
+    ) -> Principal: ...
+
+
+async def let_everyone_in(
+    _authorization: bytes | None, _pay: Pay | None = None, /
+) -> Principal:
     """Authenticate nobody: only for a gateway that listens on loopback."""
     return EVERYONE
 
@@ -66,7 +79,9 @@ class Keyring:
         self._known: dict[bytes, _Known] = {}
         self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
 
-    async def authenticate(self, authorization: bytes | None) -> Principal:
+    async def authenticate(
+        self, authorization: bytes | None, pay: Pay | None = None, /
+    ) -> Principal:
         """Return whose key an ``Authorization`` header carries."""
         if authorization is None:
             raise _unauthorized("an API key is needed: Authorization: Bearer <key>")
@@ -77,6 +92,8 @@ class Keyring:
         known = self._known.get(secret_hash, _NOTHING)
         principal = known.principal
         if time.monotonic() >= known.at + self._remember_seconds:
+            if principal is None and pay is not None:
+                await pay()
             try:
                 principal = await self._look_up(secret_hash)
             except UNAVAILABLE:

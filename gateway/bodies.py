@@ -42,6 +42,11 @@ async def read_form(call: Call, at_most_bytes: int) -> bytes:
     return await call.read(at_most_bytes)
 
 
+async def read_nothing(_at_most_bytes: int) -> bytes:
+    """Read the body of what has none."""
+    return b""
+
+
 def refuse_declared(headers: dict[bytes, bytes], at_most_bytes: int) -> None:
     """Raise ``payload-too-large`` when the length a client declares is too long."""
     declared = headers.get(b"content-length", b"")

@@ -13,8 +13,8 @@ _EXPOSED = (
     " X-Correlation-ID"
 )
 _SENT = (
-    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, traceparent,"
-    " tracestate, X-Correlation-ID"
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Tocsin-Operator,"
+    " traceparent, tracestate, X-Correlation-ID"
 )
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 
@@ -57,13 +57,16 @@ def is_preflight(scope: HTTPScope) -> bool:
     )
 
 
-async def permit(send: ASGISendCallable) -> None:
-    """Answer a preflight; ``send`` is the origin's."""
+async def permit(
+    send: ASGISendCallable, headers: Iterable[tuple[bytes, bytes]]
+) -> None:
+    """Answer a preflight, with the headers of its call; ``send`` is the origin's."""
     await send(
         {
             "type": "http.response.start",
             "status": 204,
             "headers": [
+                *headers,
                 (b"access-control-allow-methods", _METHODS.encode()),
                 (b"access-control-allow-headers", _SENT.encode()),
                 (b"access-control-max-age", b"%d" % _PREFLIGHT_SECONDS),

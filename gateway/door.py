@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import structlog
@@ -12,7 +13,7 @@ from contracts.ids import new_id
 from contracts.problems import Problem, ProblemType
 from gateway.allowances import Allowances
 from gateway.auth import Authenticate
-from gateway.errors import ClientGone, LedgerAway, Refusal
+from gateway.errors import ClientGone, LedgerAway, RateLimited, Refusal
 from gateway.metrics import Metrics
 from gateway.principals import Permission
 from gateway.proxies import household_of
@@ -48,15 +49,23 @@ def open_call(
     return Call(method, path, headers, read, correlation_id, address)
 
 
+def call_headers(
+    call: Call, correlation_id: str | None = None
+) -> list[tuple[bytes, bytes]]:
+    """Return what every response says of its call, or of the resource that is shown."""
+    return [
+        (CORRELATION_HEADER, (correlation_id or call.correlation_id).encode()),
+        *(call.allowance.headers() if call.allowance else ()),
+    ]
+
+
 def response_headers(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
     """Return every header of a response; what the answer says of itself comes first."""
-    correlation_id = answer.correlation_id or call.correlation_id
     said = {name for name, _ in answer.headers}
     return [
         (b"content-type", answer.content_type),
         *_content_length(answer),
-        (CORRELATION_HEADER, correlation_id.encode()),
-        *(call.allowance.headers() if call.allowance else ()),
+        *call_headers(call, answer.correlation_id),
         *answer.headers,
         *(header for header in _SECURITY_HEADERS if header[0] not in said),
     ]
@@ -89,7 +98,7 @@ class Door:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._answer_seconds):
-                self._recognize(call)
+                self.recognize(call)
                 if route.permission is not None:
                     await self._admit(call, route.permission)
                 _check_correlation_id(call)
@@ -108,7 +117,7 @@ class Door:
         )
         return answer
 
-    def _recognize(self, call: Call) -> None:
+    def recognize(self, call: Call) -> None:
         """Find the allowance of the caller's address, which holds until its key is known."""
         if self._allowances is not None and call.client:
             call.allowance = self._allowances.of(f"address:{household_of(call.client)}")
@@ -116,23 +125,28 @@ class Door:
     async def _admit(self, call: Call, permission: Permission) -> None:
         """Find out who is calling, let them pay, and see whether they may.
 
-        Whoever cannot say who they are pays by their address.
+        Whoever cannot say who they are pays by their address, before their key is looked up.
         """
         try:
             call.principal = call.vouched or await self._authenticate(
-                call.headers.get(b"authorization")
+                call.headers.get(b"authorization"), partial(call.spend, 1)
             )
+        except RateLimited:
+            raise
         except Refusal:
-            await call.spend(1)
+            if not call.paid:
+                await call.spend(1)
             raise
         if self._allowances is not None and call.principal.key:
+            call.take_back()
             call.allowance = self._allowances.of(f"key:{call.principal.key}")
-        await call.spend(1)
+        if not call.paid:
+            await call.spend(1)
         call.principal.must(permission)
 
     async def turn_away(self, call: Call, refusal: Refusal) -> Answer:
         """Answer a call that no route takes."""
-        self._recognize(call)
+        self.recognize(call)
         try:
             await call.spend(1)
         except Refusal as limited:

@@ -42,6 +42,13 @@ class Refusal(Exception):
         """Refuse for one field, which ``pointer`` (RFC 6901) names."""
         return cls(problem, detail, errors=[FieldError(pointer, detail)])
 
+    @classmethod
+    def of_parameter(
+        cls, name: str, detail: str, problem: ProblemType = ProblemType.BAD_REQUEST
+    ) -> "Refusal":
+        """Refuse for one parameter of a query, named as a field would be."""
+        return cls.of_field(problem, f"/{name}", detail)
+
 
 class IntakeFull(Refusal):
     """Too much waits to be committed."""

@@ -22,6 +22,7 @@ LIMIT_DEFAULT = 20
 LIMIT_AT_MOST = 100
 
 _FIELDS_AT_MOST = 100
+_DIGITS_AT_MOST = 9
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 _ID_BYTES = 16
 _FINGERPRINT_BYTES = 8
@@ -80,16 +81,32 @@ class Query:
                 max_num_fields=_FIELDS_AT_MOST,
             )
         except (UnicodeDecodeError, ValueError) as error:
-            raise _refused("the query is not valid") from error
+            raise Refusal(ProblemType.BAD_REQUEST, "the query is not valid") from error
         self._values: dict[str, str] = {}
         for name, value in pairs:
             self._values.setdefault(name, value)
-        if "\0" in "".join(self._values.values()):
-            raise _refused("the query has a NUL character")
+        for name, value in self._values.items():
+            if "\0" in value:
+                raise Refusal.of_parameter(name, "the query has a NUL character")
 
     def text(self, name: str) -> str | None:
         """Return a parameter as it was sent."""
         return self._values.get(name) or None
+
+    def texts(self) -> dict[str, str]:
+        """Return every parameter that is not empty."""
+        return {name: value for name, value in self._values.items() if value}
+
+    def limit_within(self, at_most: int, default: int) -> int:
+        """Return how many items are wanted; what is out of bounds is refused."""
+        given = self.text("limit")
+        if given is None:
+            return default
+        if given.isascii() and given.isdigit() and len(given) <= _DIGITS_AT_MOST:
+            limit = int(given)
+            if 1 <= limit <= at_most:
+                return limit
+        raise Refusal.of_parameter("limit", f"limit is between 1 and {at_most}")
 
     def limit(self) -> int:
         """Return how long a page shall be; what is out of bounds becomes the default."""
@@ -97,7 +114,7 @@ class Query:
         if given is None:
             return LIMIT_DEFAULT
         if _NUMBER.fullmatch(given) is None:
-            raise _refused("limit is not a number")
+            raise Refusal.of_parameter("limit", "limit is not a number")
         limit = int(given) if len(given) <= len(str(LIMIT_AT_MOST)) + 1 else 0
         return limit if 1 <= limit <= LIMIT_AT_MOST else LIMIT_DEFAULT
 
@@ -108,7 +125,7 @@ class Query:
             status=self._status(),
             channel=None if channel is None else channel_of(channel, "/channel"),
             priority=self._priority(),
-            batch_id=self._batch_id(),
+            batch_id=self.id("batch_id"),
             recipient=self.text("recipient"),
             correlation_id=self.text("correlation_id"),
             created=Range(self._created_after(), self._created_before()),
@@ -121,8 +138,10 @@ class Query:
         try:
             return Status(given)
         except ValueError:
-            raise Refusal(
-                ProblemType.INVALID_STATUS, f"status is one of {', '.join(Status)}"
+            raise Refusal.of_parameter(
+                "status",
+                f"status is one of {', '.join(Status)}",
+                ProblemType.INVALID_STATUS,
             ) from None
 
     def _priority(self) -> Priority | None:
@@ -132,18 +151,20 @@ class Query:
         try:
             return Priority(given)
         except ValueError:
-            raise Refusal(
-                ProblemType.INVALID_PRIORITY,
+            raise Refusal.of_parameter(
+                "priority",
                 f"priority is one of {', '.join(Priority)}",
+                ProblemType.INVALID_PRIORITY,
             ) from None
 
-    def _batch_id(self) -> UUID | None:
-        given = self.text("batch_id")
+    def id(self, name: str) -> UUID | None:
+        """Return an id, or None when there is none."""
+        given = self.text(name)
         if given is None:
             return None
         id_ = parse_uuid(given)
         if id_ is None:
-            raise _refused("batch_id is not a UUID")
+            raise Refusal.of_parameter(name, f"{name} is not a UUID")
         return id_
 
     def _created_after(self) -> UUID:
@@ -167,10 +188,15 @@ class Query:
                 return min(moment.astimezone(UTC), _latest())
         except (msgspec.ValidationError, OverflowError):
             pass
-        raise _refused(
-            f"{name} is written with its offset, like 2026-01-31T09:00:00Z (RFC 3339);"
-            " a plus sign is %2B in a URL"
-        )
+        raise Refusal.of_parameter(name, time_rule(name))
+
+
+def time_rule(name: str) -> str:
+    """Say how a time is written in a query."""
+    return (
+        f"{name} is written with its offset, like 2026-01-31T09:00:00Z (RFC 3339);"
+        " a plus sign is %2B in a URL"
+    )
 
 
 def _latest() -> datetime:
@@ -197,12 +223,10 @@ def read_cursor(cursor: str | None, what: bytes) -> Range:
             decoded = b""
         if decoded[_ID_BYTES:] == _fingerprint(what):
             return Range(before=UUID(bytes=decoded[:_ID_BYTES]))
-    raise _refused("the cursor is none, or of a list with other filters")
+    raise Refusal.of_parameter(
+        "cursor", "the cursor is none, or of a list with other filters"
+    )
 
 
 def _fingerprint(what: bytes) -> bytes:
     return hashlib.blake2b(what, digest_size=_FINGERPRINT_BYTES).digest()
-
-
-def _refused(detail: str) -> Refusal:
-    return Refusal(ProblemType.BAD_REQUEST, detail)

@@ -5,7 +5,7 @@ Quart does for a request, which costs half as much again. So their calls go from
 the server straight to the door. Handlers and door are the same either way.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from hypercorn.typing import (
     ASGIFramework,
@@ -15,9 +15,9 @@ from hypercorn.typing import (
     Scope,
 )
 
-from gateway.bodies import refuse_declared
+from gateway.bodies import read_nothing, refuse_declared
 from gateway.cors import Cors, is_preflight, permit
-from gateway.door import Door, open_call, response_headers
+from gateway.door import Door, call_headers, open_call, response_headers
 from gateway.errors import ClientGone
 from gateway.proxies import Proxies
 from gateway.routing import Answer, Call, Route
@@ -65,7 +65,7 @@ class Front:
         if self._cors.is_on and (origin := self._cors.origin_of(scope)) is not None:
             send = self._cors.shown_to(origin, send)
             if is_preflight(scope):
-                await permit(send)
+                await self._permit(scope, send)
                 return
         upload = Upload(receive, self._patience)
         route = self._direct.get((scope["method"], scope["path"]))
@@ -73,6 +73,12 @@ class Front:
             await self._quart(scope, upload.receive, upload.then_finish(send))
         else:
             await self._serve(route, scope, upload, send)
+
+    async def _permit(self, scope: HTTPScope, send: ASGISendCallable) -> None:
+        """Answer a preflight, which costs nothing."""
+        call = _open(scope, dict(scope["headers"]), read_nothing)
+        self._door.recognize(call)
+        await permit(send, call_headers(call))
 
     async def _serve(
         self, route: Route, scope: HTTPScope, upload: Upload, send: ASGISendCallable
@@ -83,18 +89,26 @@ class Front:
             refuse_declared(headers, at_most_bytes)
             return await upload.read(at_most_bytes)
 
-        call = open_call(
-            scope["method"],
-            scope["raw_path"].decode(),
-            headers,
-            read,
-            scope["client"],
-        )
+        call = _open(scope, headers, read)
         try:
             answer = await self._door.answer(route, call)
         except ClientGone:
             return
         await _respond(call, answer, upload, send)
+
+
+def _open(
+    scope: HTTPScope,
+    headers: dict[bytes, bytes],
+    read: Callable[[int], Awaitable[bytes]],
+) -> Call:
+    return open_call(
+        scope["method"],
+        scope["raw_path"].decode(),
+        headers,
+        read,
+        scope["client"],
+    )
 
 
 async def _respond(

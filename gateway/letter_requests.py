@@ -1,11 +1,11 @@
 """What operators ask for: queries of lists, bodies of operations."""
 
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
 
+from contracts.channels import Channel, Priority
 from contracts.operations import (
     DEFAULT_RATE_PER_SECOND,
     RATE_AT_MOST_PER_SECOND,
@@ -13,9 +13,11 @@ from contracts.operations import (
     LetterFilter,
     Resolution,
 )
+from contracts.outcomes import FailureClass
 from contracts.problems import ProblemType
 from gateway.errors import Refusal
-from gateway.requests import decode
+from gateway.filters import Query, time_rule
+from gateway.requests import decode, in_utc
 
 LIMIT_DEFAULT = 20
 LIMIT_AT_MOST = 100
@@ -24,7 +26,16 @@ LIMIT_AT_MOST = 100
 OPEN = "open"
 _STATES = {OPEN: OPEN, "all": None, **{str(state): state for state in Resolution}}
 
-_FIELDS_AT_MOST = 100
+#: Of every filter a query may have.
+_RULES = {
+    "channel": f"channel is one of {', '.join(Channel)}",
+    "priority": f"priority is one of {', '.join(Priority)}",
+    "class": f"class is one of {', '.join(FailureClass)}",
+    "reason": "reason is what an attempt failed for",
+    "failed_after": time_rule("failed_after"),
+    "failed_before": time_rule("failed_before"),
+}
+
 _LAST_ID = UUID(int=(1 << 128) - 1)
 
 
@@ -61,26 +72,47 @@ _erasure = msgspec.json.Decoder(ErasureBody)
 
 def read_query(query: bytes) -> Asked:
     """Read the query of a list; ``bad-request`` names the parameter that is wrong."""
-    values = _values(query)
-    limit = values.pop("limit", str(LIMIT_DEFAULT))
-    state = values.pop("state", OPEN)
-    cursor = values.pop("cursor", None)
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= LIMIT_AT_MOST):
-        raise _refused(f"limit is between 1 and {LIMIT_AT_MOST}")
+    asked = Query(query)
+    state = asked.text("state") or OPEN
     if state not in _STATES:
-        raise _refused(f"state is one of {', '.join(_STATES)}")
+        raise Refusal.of_parameter("state", f"state is one of {', '.join(_STATES)}")
+    cursor = asked.text("cursor")
     try:
         before = _LAST_ID if cursor is None else UUID(cursor)
     except ValueError:
-        raise _refused("cursor is the next_cursor of a page") from None
-    known = set(LetterFilter.__struct_encode_fields__) - {"ids"}
-    if unknown := sorted(values.keys() - known):
-        raise _refused(f"there is no filter {unknown[0]}")
+        raise Refusal.of_parameter(
+            "cursor", "cursor is the next_cursor of a page"
+        ) from None
+    limit = asked.limit_within(LIMIT_AT_MOST, LIMIT_DEFAULT)
+    return Asked(_filter_in(asked), _STATES[state], before, limit)
+
+
+def _filter_in(query: Query) -> LetterFilter:
+    values = {
+        name: value
+        for name, value in query.texts().items()
+        if name not in {"limit", "state", "cursor"}
+    }
+    if unknown := sorted(values.keys() - _RULES.keys()):
+        raise Refusal.of_parameter(unknown[0], f"there is no filter {unknown[0]}")
     try:
         which = msgspec.convert(values, LetterFilter)
     except msgspec.ValidationError as error:
-        raise _refused(str(error).replace("`", "")) from error
-    return Asked(which, _STATES[state], before, int(limit))
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        raise Refusal.of_parameter(name, _RULES[name]) from error
+    return _in_utc(which)
+
+
+def _in_utc(which: LetterFilter, at: str = "") -> LetterFilter:
+    """Return a filter with its times in UTC, which not every time has."""
+    return msgspec.structs.replace(
+        which,
+        **{
+            name: in_utc(moment, ProblemType.BAD_REQUEST, f"{at}/{name}")
+            for name in ("failed_after", "failed_before")
+            if (moment := getattr(which, name)) is not None
+        },
+    )
 
 
 def read_letters_body(body: bytes) -> LettersBody:
@@ -99,6 +131,7 @@ def read_letters_body(body: bytes) -> LettersBody:
             f"rate_per_second is above 0 and at most {RATE_AT_MOST_PER_SECOND:g}",
         )
     check_reason(asked.reason, needed=not asked.dry_run)
+    asked.filter = _in_utc(asked.filter, "/filter")
     return asked
 
 
@@ -121,19 +154,3 @@ def check_reason(reason: str, *, needed: bool = True) -> None:
             "/reason",
             f"reason says why, in 1 to {REASON_AT_MOST_CHARACTERS} characters",
         )
-
-
-def _values(query: bytes) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(
-            query.decode("ascii"), errors="strict", max_num_fields=_FIELDS_AT_MOST
-        )
-    except (UnicodeDecodeError, ValueError) as error:
-        raise _refused("the query is not valid") from error
-    if any("\0" in value for _, value in pairs):
-        raise _refused("the query has a NUL character")
-    return dict(reversed(pairs))  # of several, the first counts
-
-
-def _refused(detail: str) -> Refusal:
-    return Refusal(ProblemType.BAD_REQUEST, detail)

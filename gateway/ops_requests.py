@@ -21,7 +21,6 @@ from gateway.filters import Filters, Query
 from gateway.letter_requests import check_reason
 from gateway.requests import SINGLE_AT_MOST_BYTES, decode
 from gateway.routing import Call
-from gateway.validation import parse_uuid
 
 LIMIT_DEFAULT = 50
 
@@ -114,41 +113,31 @@ def priority_in_path(word: str) -> Priority:
         ) from None
 
 
-def limit_in(query: Query, at_most: int) -> int:
-    """Read how many items are wanted."""
-    given = query.text("limit")
-    if given is None:
-        return min(LIMIT_DEFAULT, at_most)
-    if not (given.isascii() and given.isdigit() and len(given) <= 9):
-        raise _refused("limit is a number")
-    if not 1 <= int(given) <= at_most:
-        raise _refused(f"limit is between 1 and {at_most}")
-    return int(given)
-
-
 def audit_page(call: Call) -> tuple[UUID, int, str | None]:
     """Read which page of the audit is wanted: below which id, how long, of which action."""
     query = Query(call.query)
     action = query.text("action")
     if action is not None and action not in set(Action):
-        raise _refused(f"action is one of {', '.join(Action)}")
-    before = _id(query, "before") or _LAST_ID
-    return before, limit_in(query, AUDIT_AT_MOST), action
+        raise Refusal.of_parameter("action", f"action is one of {', '.join(Action)}")
+    before = query.id("before") or _LAST_ID
+    return before, query.limit_within(AUDIT_AT_MOST, LIMIT_DEFAULT), action
 
 
 def schedule_page(call: Call) -> tuple[str | None, int]:
     """Read of which job runs are wanted, and how many."""
     query = Query(call.query)
-    return query.text("job"), limit_in(query, RUNS_AT_MOST)
+    return query.text("job"), query.limit_within(RUNS_AT_MOST, LIMIT_DEFAULT)
 
 
 def look_up(call: Call) -> tuple[Filters, UUID | None, int]:
     """Read what is looked up: by exactly one of an id and three filters."""
     query = Query(call.query)
-    id_ = _id(query, "id")
+    id_ = query.id("id")
     hash_ = query.text("recipient_hash")
     if hash_ is not None and _HASH.fullmatch(hash_) is None:
-        raise _refused("recipient_hash is the first 16 hex digits of a SHA-256")
+        raise Refusal.of_parameter(
+            "recipient_hash", "recipient_hash is the first 16 hex digits of a SHA-256"
+        )
     filters = Filters(
         idempotency_key=query.text("idempotency_key"),
         recipient=query.text("recipient"),
@@ -156,21 +145,8 @@ def look_up(call: Call) -> tuple[Filters, UUID | None, int]:
     )
     given = (id_, filters.idempotency_key, filters.recipient, hash_)
     if sum(each is not None for each in given) != 1:
-        raise _refused(
-            "look up by one of id, idempotency_key, recipient, recipient_hash"
+        raise Refusal(
+            ProblemType.BAD_REQUEST,
+            "look up by one of id, idempotency_key, recipient, recipient_hash",
         )
-    return filters, id_, limit_in(query, FOUND_AT_MOST)
-
-
-def _id(query: Query, name: str) -> UUID | None:
-    given = query.text(name)
-    if given is None:
-        return None
-    id_ = parse_uuid(given)
-    if id_ is None:
-        raise _refused(f"{name} is not a UUID")
-    return id_
-
-
-def _refused(detail: str) -> Refusal:
-    return Refusal(ProblemType.BAD_REQUEST, detail)
+    return filters, id_, query.limit_within(FOUND_AT_MOST, LIMIT_DEFAULT)

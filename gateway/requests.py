@@ -7,6 +7,7 @@ same as absent. Unknown fields are ignored.
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -103,6 +104,16 @@ def decode(decoder: msgspec.json.Decoder[_Body], body: bytes) -> _Body:
             ProblemType.MALFORMED_BODY, "the body is nested too deeply"
         ) from error
     return decoded
+
+
+def in_utc(moment: datetime, problem: ProblemType, pointer: str) -> datetime:
+    """Return a time in UTC; a refusal in the first and the last hours of the calendar."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise Refusal.of_field(
+            problem, pointer, "there is no such time in UTC"
+        ) from error
 
 
 def _malformed_field(complaint: str) -> Refusal:

@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter
 
 from contracts.limits import BATCH_AT_MOST_BYTES
 from contracts.problems import ProblemType
-from gateway.bodies import refuse_declared, too_large
+from gateway.bodies import read_nothing, refuse_declared, too_large
 from gateway.door import Door, open_call, response_headers
 from gateway.errors import Refusal
 from gateway.routing import Answer, Call, Route
@@ -69,7 +69,7 @@ def _add(app: Quart, door: Door, route: Route, patience: Patience) -> None:
 def _call(patience: Patience) -> Call:
     """Make a call of the request, or of the handshake of a WebSocket, that is served."""
     if has_websocket_context():
-        return _open(websocket, _read_nothing)
+        return _open(websocket, read_nothing)
     headers = dict(request.scope["headers"])
 
     async def read(at_most_bytes: int) -> bytes:
@@ -99,10 +99,6 @@ def _open(asked: Request | Websocket, read: Callable[[int], Awaitable[bytes]]) -
     )
     call.query = asked.scope["query_string"]
     return call
-
-
-async def _read_nothing(_at_most_bytes: int) -> bytes:
-    return b""
 
 
 def _response(call: Call, answer: Answer) -> Response:

@@ -100,9 +100,15 @@ class Call:
         try:
             await self.allowance.spend(cost)
         except Refusal:
-            self.allowance.give_back(self.paid)
+            self.take_back()
             raise
         self.paid += cost
+
+    def take_back(self) -> None:
+        """Have paid nothing."""
+        if self.allowance is not None:
+            self.allowance.give_back(self.paid)
+        self.paid = 0
 
 
 @dataclass(slots=True)

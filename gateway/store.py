@@ -7,7 +7,7 @@ every statement; the rest (committing groups, finding the owner of a key) is ``S
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -278,7 +278,7 @@ class TenantStore:
 
     async def answer(self, endpoint: str, key: str) -> StoredAnswer | None:
         """Return what an idempotency key of this tenant has been answered."""
-        rows = await self._fetch(SQL.find_answer, endpoint, key)
+        rows = await self._fetch(SQL.find_answer, endpoint, key, datetime.now(UTC))
         return StoredAnswer(*rows[0]) if rows else None
 
     async def scan(

@@ -72,10 +72,11 @@ WITH found AS (
 SELECT id, tenant, role, name, expires_at FROM found
 
 -- find_answer --
--- What an idempotency key has been answered.
+-- What an idempotency key has been answered, unless it has expired by $4, by the clock
+-- that set when it does.
 SELECT body_hash, response, correlation_id
   FROM idempotency_key
- WHERE tenant = $1 AND endpoint = $2 AND key = $3
+ WHERE tenant = $1 AND endpoint = $2 AND key = $3 AND expires_at > $4
 
 -- find_notification --
 SELECT id, channel, recipient, content, status, priority, attempts, max_attempts, created_at,

@@ -6,6 +6,7 @@ is looked up here, in the client's JSON, before Jinja runs: no expression of a t
 ever touches an attribute of an object, and none is called (docs/adr/0007).
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,10 +16,13 @@ from jinja2 import TemplateError, Undefined, nodes
 from jinja2.filters import do_default
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from contracts.limits import is_storable
+
 _NODES_AT_MOST = 500
 _DEPTH_AT_MOST = 20
 #: A filter's work grows with its input; fifty of the largest inputs take milliseconds.
 _FILTERS_AT_MOST = 50
+_NUMBER_AT_MOST_BITS = 64
 
 #: ``{{.Name}}``, as an older generation of templates writes it.
 _LEADING_DOT = re.compile(r"(\{\{[-+]?)\s*\.(?=[^\W\d])")
@@ -94,6 +98,8 @@ class Wording:
             raise TemplateFault(error.message or "it is not a template") from error
         except (RecursionError, MemoryError, SyntaxError) as error:
             raise TemplateFault("it is nested too deeply") from error
+        except ValueError as error:  # of more digits than Python reads
+            raise TemplateFault("a number in it is too long") from error
         self._paths = reader.names
 
     def fill(self, variables: Mapping[str, Any], at_most: int) -> str:
@@ -153,7 +159,7 @@ class _Reader:
         self._count(node, depth)
         match node:
             case nodes.Const():
-                pass
+                _check_constant(node)
             case nodes.Name() | nodes.Getattr():
                 return self._named(node)
             case nodes.Not():
@@ -170,6 +176,7 @@ class _Reader:
             case nodes.Compare(ops=[nodes.Operand(op="eq" | "ne") as operand]) if (
                 isinstance(operand.expr, nodes.Const)
             ):
+                _check_constant(operand.expr)
                 node.expr = self._expression(node.expr, depth + 1)
             case _:
                 raise _refusal(node)
@@ -199,6 +206,20 @@ class _Reader:
             raise TemplateFault(f"it has more than {_NODES_AT_MOST} parts")
         if depth > _DEPTH_AT_MOST:
             raise TemplateFault(f"line {node.lineno}: it is nested too deeply")
+
+
+def _check_constant(node: nodes.Const) -> None:
+    """Refuse words that nothing can store, and numbers that Python cannot spell."""
+    match node.value:
+        case str() as words if not is_storable(words):
+            fault = "a text has a NUL character or half a surrogate pair"
+        case int() as number if number.bit_length() > _NUMBER_AT_MOST_BITS:
+            fault = f"a number has more than {_NUMBER_AT_MOST_BITS} bits"
+        case float() as number if not math.isfinite(number):
+            fault = "a number is too large"
+        case _:
+            return
+    raise TemplateFault(f"line {node.lineno}: {fault}")
 
 
 def _words(node: nodes.Node) -> Iterator[str]:

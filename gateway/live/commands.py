@@ -7,8 +7,9 @@ import msgspec
 
 from contracts.channels import Channel
 from contracts.lifecycle import Status
+from gateway.errors import Refusal
 from gateway.live.watch import Filter
-from gateway.validation import parse_uuid
+from gateway.validation import channel_of, parse_uuid
 
 
 class BadCommand(Exception):
@@ -58,6 +59,8 @@ def read_command(text: str | None) -> Command:
         raise BadCommand(str(error)) from None
     except (msgspec.DecodeError, UnicodeEncodeError):
         raise BadCommand("the frame is not JSON") from None
+    except RecursionError:
+        raise BadCommand("the frame is nested too deeply") from None
     return Command(frame.action == "subscribe", _target(frame))
 
 
@@ -85,8 +88,8 @@ def _uuid(name: str, text: str) -> UUID:
 
 def _channel(text: str | None) -> Channel | None:
     try:
-        return None if text is None else Channel(text)
-    except ValueError:
+        return None if text is None else channel_of(text, "/channel")
+    except Refusal:
         raise BadCommand("channel is none of sms, email, push") from None
 
 

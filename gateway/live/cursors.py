@@ -5,7 +5,7 @@ member, in the order of their ids: what has been told of each. So any gateway ca
 any other stopped, and nothing has to be remembered for a client that is away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from gateway.live.news import News
@@ -23,12 +23,17 @@ class NotificationCursor:
         self._id = notification_id
         self.told_receipt = False
 
-    def read(self, text: str) -> dict[UUID, int] | None:
-        """Return the sequences that an event id stands for; None when it is none of ours."""
+    def read(self, text: str, standing: Mapping[UUID, int]) -> dict[UUID, int] | None:
+        """Return the sequences that an event id stands for; None when it is none of ours.
+
+        One that tells of a change after where the notification is ``standing`` is none.
+        """
         digits = text.removesuffix(_RECEIPT)
         if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS:
-            self.told_receipt = digits != text
-            return {self._id: int(digits)}
+            told = {self._id: int(digits)}
+            if not _has_passed(told, standing):
+                self.told_receipt = digits != text
+                return told
         return None
 
     def advance(self, news: News) -> str:
@@ -46,19 +51,23 @@ class BatchCursor:
         self._place = {id_: place for place, id_ in enumerate(member_ids)}
         self._digits = [_DIGITS[0]] * len(member_ids)
 
-    def read(self, text: str) -> dict[UUID, int] | None:
+    def read(self, text: str, standing: Mapping[UUID, int]) -> dict[UUID, int] | None:
         """Return the sequences that an event id stands for; None when it is none of ours.
 
-        Members that nothing was told of are left out.
+        One that tells of a change after where a member is ``standing`` is none. Members that
+        nothing was told of are left out.
         """
         if len(text) != len(self._ids) or not _VALUE_OF.keys() >= set(text):
             return None
-        self._digits = list(text)
-        return {
+        told = {
             id_: _VALUE_OF[digit]
             for id_, digit in zip(self._ids, text, strict=True)
             if digit != _DIGITS[0]
         }
+        if _has_passed(told, standing):
+            return None
+        self._digits = list(text)
+        return told
 
     def advance(self, news: News) -> str:
         """Return the event id of news that is told now.
@@ -68,3 +77,8 @@ class BatchCursor:
         digit = _DIGITS[min(news.sequence, len(_DIGITS) - 1)]
         self._digits[self._place[news.id]] = digit
         return "".join(self._digits)
+
+
+def _has_passed(told: Mapping[UUID, int], standing: Mapping[UUID, int]) -> bool:
+    """Say whether changes were told that have not been."""
+    return any(told[id_] > at for id_, at in standing.items() if id_ in told)

@@ -7,7 +7,6 @@ from uuid import UUID
 import structlog
 
 from contracts.lifecycle import FINAL, Status
-from contracts.problems import ProblemType
 from gateway.errors import Refusal
 from gateway.filters import Query
 from gateway.live.cursors import BatchCursor, NotificationCursor
@@ -174,7 +173,7 @@ class EventRoutes:
         id_ = uuid_in_path(notification_id)
         asked = Query(call.query).text("receipts") or "false"
         if asked not in {"true", "false"}:
-            raise Refusal(ProblemType.BAD_REQUEST, "receipts is true or false")
+            raise Refusal.of_parameter("receipts", "receipts is true or false")
         return await self._stream(
             call, NotificationCursor(id_), [id_], with_receipts=asked == "true"
         )
@@ -185,7 +184,7 @@ class EventRoutes:
         tenant = call.principal.tenant
         store = self._store.of(tenant)
         ids = await self._lookups.in_ledger(tenant, id_, lambda: store.member_ids(id_))
-        if ids is None:
+        if not ids:  # none: its members are gone, and it is about to be
             raise not_found("batch")
         return await self._stream(call, BatchCursor(ids), ids)
 
@@ -206,7 +205,7 @@ class EventRoutes:
         if standings is None:
             raise not_found("notification")
         last_id = call.headers.get(b"last-event-id", b"").decode("latin-1")
-        after = cursor.read(last_id)
+        after = cursor.read(last_id, {s.notification_id: s.sequence for s in standings})
         waits = with_receipts and not cursor.told_receipt
         if after is not None and not any(map(_more_after(after, waits), standings)):
             return Answer(204, b"")  # a browser then stops asking

@@ -19,7 +19,8 @@ from prometheus_client import CollectorRegistry
 from contracts.keys import KEY_PREFIX
 from contracts.problems import ProblemType
 from gateway.auth import Authenticate
-from gateway.door import CORRELATION_HEADER, Door, open_call, response_headers
+from gateway.bodies import read_nothing
+from gateway.door import Door, call_headers, open_call, response_headers
 from gateway.errors import Refusal
 from gateway.live.backfill import Backfill
 from gateway.live.events import Cursor, EventRoutes, EventStream
@@ -119,7 +120,7 @@ class Live:
             "GET",
             scope["raw_path"].decode(),
             headers,
-            _read_nothing,
+            read_nothing,
             scope["client"],
         )
         answer = await door.answer(self._handshake, call)
@@ -127,9 +128,7 @@ class Live:
             await _refuse(call, answer, send)
             return
         pipe = Pipe(send)
-        correlation = (CORRELATION_HEADER, call.correlation_id.encode())
-        allowance = call.allowance.headers() if call.allowance else ()
-        await pipe.accept(subprotocol, [correlation, *allowance, *answer.headers])
+        await pipe.accept(subprotocol, [*call_headers(call), *answer.headers])
         await self._serve(pipe, call, receive)
 
     @property
@@ -256,10 +255,6 @@ class Live:
 
 async def _ask_for_an_upgrade(_call: Call) -> Answer:
     raise Refusal(ProblemType.BAD_REQUEST, "this is a WebSocket: ask for an upgrade")
-
-
-async def _read_nothing(_at_most_bytes: int) -> bytes:
-    return b""
 
 
 def _choose_subprotocol(

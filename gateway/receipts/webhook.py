@@ -1,16 +1,13 @@
 """The generic form: a Standard Webhook that tells of one notification, by our id of it."""
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from contracts.problems import ProblemType
 from contracts.receipts import TYPES, Receipt, ReceiptWebhook
 from contracts.signatures import SignatureRefused, check_signature, signing_key
-from gateway.errors import Refusal
 from gateway.receipts.readings import Told, receipt_id, unsigned
 from gateway.receipts.sources import ReceiptSource
-from gateway.requests import decode
+from gateway.requests import decode, in_utc
 
 
 class _Kind(msgspec.Struct):
@@ -50,19 +47,10 @@ def read(provider: str, webhook_id: str, body: bytes) -> Told:
     told = decode(_decode_body, body)
     receipt = Receipt(
         kind=kind,
-        at=_in_utc(told.timestamp),
+        at=in_utc(told.timestamp, ProblemType.MALFORMED_BODY, "/timestamp"),
         provider=provider,
         code=told.data.code,
         message_id=told.data.message_id,
         id=receipt_id(provider, webhook_id),
     )
     return Told(told.data.notification_id, receipt)
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:  # in the first or the last hours of the calendar
-        raise Refusal.of_field(
-            ProblemType.MALFORMED_BODY, "/timestamp", "there is no such time in UTC"
-        ) from error

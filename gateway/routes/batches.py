@@ -10,7 +10,7 @@ from contracts.limits import BATCH_AT_MOST_BYTES
 from contracts.problems import FieldError
 from gateway.acceptance import Acceptance, key_of
 from gateway.bodies import read_json
-from gateway.errors import Refusal
+from gateway.errors import RateLimited, Refusal
 from gateway.lookups import Lookups
 from gateway.paths import not_found, uuid_in_path
 from gateway.principals import Permission
@@ -68,13 +68,15 @@ class Batches:
         """Accept a batch."""
         key = key_of(call)
         body = await read_json(call, BATCH_AT_MOST_BYTES)
-        members = decode_batch(body)
-        await call.spend(len(members) - 1)
-        templates = await self._templates.named_in(call.principal.tenant, members)
         try:
+            members = decode_batch(body)
+            await call.spend(len(members) - 1)
+            templates = await self._templates.named_in(call.principal.tenant, members)
             drafts = await check_all(members, templates)
+        except RateLimited:
+            raise
         except Refusal:
-            # A template may have changed or gone since the key was answered.
+            # The key may have had another body, or a template was another then.
             answer = await self._acceptance.answered(call, key, body)
             if answer is None:
                 raise

@@ -66,12 +66,12 @@ class Notifications:
         """Accept a notification."""
         key = key_of(call)
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
-        asked = decode_single(body)
-        templates = await self._templates.named_in(call.principal.tenant, (asked,))
         try:
+            asked = decode_single(body)
+            templates = await self._templates.named_in(call.principal.tenant, (asked,))
             draft = check(asked, templates=templates)
         except Refusal:
-            # The template may have changed or gone since the key was answered.
+            # The key may have had another body, or the template was another then.
             answer = await self._acceptance.answered(call, key, body)
             if answer is None:
                 raise

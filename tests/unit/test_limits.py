@@ -74,6 +74,13 @@ def test_content_is_measured_in_bytes(channel: Channel, at_most: int) -> None:
     assert limits.content_fault(channel, "") == "content is empty"
 
 
+@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("content", ["a\0", "\ud800", "ü\0", "\udfffx"])
+def test_what_no_ledger_can_keep_is_no_content(channel: Channel, content: str) -> None:
+    assert limits.content_fault(channel, content)
+    assert limits.subject_fault(content)
+
+
 def test_a_subject_is_one_line() -> None:
     assert limits.subject_fault("Your receipt") is None
     assert limits.subject_fault("Your receipt\nBcc: all@example.com")

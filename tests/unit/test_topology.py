@@ -53,3 +53,7 @@ def test_the_delivery_limit_leaves_room_for_naks() -> None:
     """Shutdowns, rate limits and short retries all count as deliveries."""
     for lane in LANES:
         assert topology.lane_consumer(lane).max_deliver >= 2 * 10
+
+
+def test_changes_of_status_are_kept_for_a_day() -> None:
+    assert topology.STATUS.max_age_seconds == 24 * 3600

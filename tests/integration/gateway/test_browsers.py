@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from io import BytesIO
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -104,12 +105,21 @@ async def test_a_named_origin_may_read_what_is_answered(
 async def test_a_browser_that_asks_first_is_told_what_it_may_send(
     gateway: RunningGateway,
 ) -> None:
-    answer = await gateway.http.options(NOTIFICATIONS, headers=PREFLIGHT)
+    answer = await gateway.http.options(
+        NOTIFICATIONS, headers=PREFLIGHT | {"X-Correlation-ID": "page-7"}
+    )
+    again = await gateway.http.options(NOTIFICATIONS, headers=PREFLIGHT)
 
     assert answer.status == 204
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert answer.headers["X-Correlation-ID"] == "page-7"
+    assert UUID(again.headers["X-Correlation-ID"])
+    for told in (answer, again):
+        assert told.headers["RateLimit-Policy"] == '"default";q=6000;w=60'
+        assert told.headers["RateLimit"] == '"default";r=6000;t=1'
     allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
     assert {"authorization", "content-type", "idempotency-key"} <= set(allowed)
+    assert "tocsin-operator" in allowed
     assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
 
 

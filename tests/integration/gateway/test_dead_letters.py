@@ -24,6 +24,8 @@ from tests.integration.scheduler.seeds import give_up
 LETTERS = "/api/v1/dead-letters"
 OPERATIONS = f"{LETTERS}/operations"
 ERASURES = "/api/v1/privacy/erasures"
+#: In UTC these are outside of the calendar.
+NO_TIMES = ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00%2B14:00")
 
 
 class Operator:
@@ -133,7 +135,8 @@ async def test_a_query_that_means_nothing_is_refused(operator: Operator) -> None
     for query in (
         *("limit=0", "limit=x", "state=odd", "cursor=x", "channel=pigeon"),
         *("failed_after=yesterday", "failed_after=2031-01-01T00:00:00", "chanel=sms"),
-        *("reason=%00", "reason=%FF"),
+        *("reason=%00", "reason=%FF", f"limit={'9' * 5_000}"),
+        *(f"failed_after={time}" for time in NO_TIMES),
     ):
         problem = await operator.get(f"{LETTERS}?{query}", 400)
         assert problem["type"] == "/probs/bad-request", query

@@ -15,6 +15,7 @@ from tests.integration.gateway.gateways import (
     NOTIFICATIONS,
     SMS,
     RunningGateway,
+    problem_of,
     running_gateway,
 )
 from tests.servers import Nats
@@ -93,6 +94,34 @@ async def test_a_browser_that_has_seen_the_end_stops_asking(
         assert [data["status"] for _, data in await events.rest()] == ["failed"]
     async with streaming(gateway, path, Last_Event_ID="not ours") as events:
         assert [data["status"] for _, data in await events.rest()] == ["failed"]
+
+
+@pytest.mark.parametrize("event_id", ["5", "999999999", "999999999r"])
+async def test_an_event_id_of_a_change_that_has_not_been_is_none_of_ours(
+    gateway: RunningGateway, mesh: Mesh, event_id: str
+) -> None:
+    created = await gateway.create()
+    await mesh.move(created["id"], Status.PROCESSING, Status.DELIVERED)
+    path = f"{NOTIFICATIONS}/{created['id']}/events"
+
+    async with streaming(gateway, path, Last_Event_ID=event_id) as events:
+        told = await events.rest()
+
+    assert [(id_, data["status"]) for id_, data in told] == [("4", "delivered")]
+
+
+async def test_an_event_id_of_a_batch_that_knows_too_much_is_none_of_ours(
+    gateway: RunningGateway, mesh: Mesh
+) -> None:
+    path, ids = await batch_of(gateway, 2)
+    for id_ in ids:
+        await mesh.move(id_, Status.PROCESSING, Status.DELIVERED)
+
+    async with streaming(gateway, path, Last_Event_ID="9z") as events:
+        told = await events.rest()
+
+    assert {data["notification_id"] for _, data in told} == set(ids)
+    assert told[-1][0] == "44"
 
 
 async def test_a_batch_streams_until_its_last_member_is_final_and_resumes(
@@ -193,3 +222,15 @@ async def test_what_is_not_there_or_not_ones_own_is_not_found(
                     f"{path}/{id_}/events", Authorization=f"Bearer {key}"
                 )
                 assert answer.status == status
+
+
+async def test_a_batch_whose_members_are_gone_is_not_found(
+    gateway: RunningGateway, ledger: Ledger
+) -> None:
+    path, _ = await batch_of(gateway, 2)
+    await ledger.fetch("TRUNCATE notification, notification_event")
+
+    answer = await gateway.get(path)
+
+    assert answer.status == 404
+    assert (await problem_of(answer))["type"] == "/probs/not-found"

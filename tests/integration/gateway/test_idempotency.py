@@ -2,6 +2,7 @@ import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.integration.gateway.blocking import blocked_ledger
@@ -20,6 +21,18 @@ BATCH = {"notifications": [SMS] * 3}
 ROUTES = pytest.mark.parametrize(
     ("path", "body"), [(NOTIFICATIONS, SMS), (BATCHES, BATCH)], ids=["single", "batch"]
 )
+
+
+async def post_raw(
+    gateway: RunningGateway, path: str, body: bytes
+) -> aiohttp.ClientResponse:
+    response = await gateway.http.post(
+        path,
+        data=body,
+        headers={"Content-Type": "application/json", "Idempotency-Key": "k"},
+    )
+    await response.read()
+    return response
 
 
 @ROUTES
@@ -52,16 +65,45 @@ async def test_the_same_key_with_another_body_is_refused_and_stores_nothing(
     await emptied_gateway.post(body, path, Idempotency_Key="k")
     stored = await emptied_gateway.count()
     spaced = json.dumps(body, indent=1).encode()
-    response = await emptied_gateway.http.post(
-        path,
-        data=spaced,
-        headers={"Content-Type": "application/json", "Idempotency-Key": "k"},
-    )
+    response = await post_raw(emptied_gateway, path, spaced)
 
     assert response.status == 409
     problem = await problem_of(response)
     assert problem["type"] == "/probs/idempotency-key-mismatch"
     assert await emptied_gateway.count() == stored
+
+
+#: None of them would be accepted with a key of its own.
+WRONG = {
+    "no JSON": b"{",
+    "no object": b"[]",
+    "a channel that is none": b'{"channel":"fax"}',
+    "no members": b'{"notifications":[]}',
+    "a member that is wrong": b'{"notifications":[{"channel":"fax"}]}',
+}
+
+
+@ROUTES
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_the_same_key_with_a_body_that_is_wrong_is_a_mismatch_first(
+    emptied_gateway: RunningGateway, path: str, body: Any, wrong: str
+) -> None:
+    before = await post_raw(emptied_gateway, path, WRONG[wrong])
+    first = await emptied_gateway.post(body, path, Idempotency_Key="k")
+    after = await post_raw(emptied_gateway, path, WRONG[wrong])
+
+    assert (before.status, first.status, after.status) == (400, 202, 409)
+    assert (await problem_of(after))["type"] == "/probs/idempotency-key-mismatch"
+
+
+async def test_a_key_that_has_expired_hides_nothing_that_is_wrong(
+    emptied_gateway: RunningGateway,
+) -> None:
+    await emptied_gateway.post(Idempotency_Key="k")
+    await emptied_gateway.ledger.fetch("UPDATE idempotency_key SET expires_at = now()")
+
+    for body in WRONG.values():
+        assert (await post_raw(emptied_gateway, NOTIFICATIONS, body)).status == 400
 
 
 async def test_a_key_in_flight_is_told_to_wait(emptied_gateway: RunningGateway) -> None:

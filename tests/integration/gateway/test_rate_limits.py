@@ -15,9 +15,12 @@ from redis.asyncio import Redis
 from contracts.keys import Role
 from contracts.settings import MeshSettings
 from gateway.allowances import Allowances
+from gateway.auth import Keyring
+from gateway.door import Door, open_call
 from gateway.errors import RateLimited
 from gateway.metrics import Metrics
-from gateway.routing import RouteName
+from gateway.principals import Permission
+from gateway.routing import Answer, Call, Route, RouteName
 from ops import keys
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
@@ -30,9 +33,21 @@ from tests.integration.gateway.gateways import (
     problem_of,
     running_gateway,
 )
+from tests.unit.gateway.test_auth import ACME, Keys
 from tests.waiting import until
 
 NOWHERE = "redis://127.0.0.1:1/0"
+
+
+async def greet(_call: Call) -> Answer:
+    return Answer(200, b"{}")
+
+
+async def no_body(_at_most_bytes: int) -> bytes:
+    return b""
+
+
+GREETING = Route(RouteName.GET_SUMMARY, "GET", "/", greet, Permission.READ)
 
 
 @pytest_asyncio.fixture
@@ -108,19 +123,47 @@ async def test_probes_are_never_limited(gateway: RunningGateway) -> None:
 async def test_a_key_has_its_own_limit_and_guessing_has_one_too(
     settings: MeshSettings, bus: Bus, ledger: Ledger
 ) -> None:
-    ours, theirs = [
-        f"Bearer {(await keys.create('acme', 'test', Role.ADMIN))[0]}" for _ in range(2)
+    ours, another, theirs = [
+        f"Bearer {(await keys.create('acme', 'test', Role.ADMIN))[0]}" for _ in range(3)
     ]
     async with running_gateway(
         settings, gateway_rate_limit=10, gateway_require_keys=True
     ) as gateway:
         statuses = [(await gateway.post(Authorization=ours)).status for _ in range(11)]
         assert statuses == [202] * 10 + [429]
+        assert (await gateway.post(Authorization=another)).status == 202
         statuses = [
             (await gateway.post(Authorization="Bearer x")).status for _ in range(11)
         ]
         assert statuses == [401] * 10 + [429]
-        assert (await gateway.post(Authorization=theirs)).status == 202
+        assert (await gateway.post(Authorization=another)).status == 202
+        # a key that nobody knows yet could be another guess
+        assert (await gateway.post(Authorization=theirs)).status == 429
+
+
+async def test_guessing_past_the_limit_costs_no_lookup_and_holds_no_known_key_up(
+    settings: MeshSettings, redis: Redis
+) -> None:
+    keys_there = Keys(known=ACME, other=ACME)
+    metrics = Metrics(CollectorRegistry())
+    async with open_redis(settings) as client:
+        door = Door(
+            Keyring(keys_there, 0).authenticate,
+            metrics,
+            allowances=Allowances(client, metrics, per_minute=4),
+            answer_seconds=60,
+        )
+
+        async def status(key: str) -> int:
+            headers = {b"authorization": f"Bearer {key}".encode()}
+            call = open_call("GET", "/", headers, no_body, ("203.0.113.1", 1))
+            return (await door.answer(GREETING, call)).status
+
+        assert [await status("known") for _ in range(3)] == [200] * 3
+        assert [await status(f"guess-{n}") for n in range(10)] == [401] * 4 + [429] * 6
+        assert keys_there.looked_up == 3 + 4
+        assert [await status(key) for key in ("known", "other")] == [200, 429]
+        assert keys_there.looked_up == 3 + 4 + 1
 
 
 async def test_addresses_are_told_apart_behind_a_proxy_that_is_known(

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from contracts import messages, subjects
 from contracts.channels import LANES
 from contracts.ids import new_id
 from gateway.routes import summary
@@ -12,6 +13,7 @@ from ops.runtime.ledger import Ledger
 from tests.integration.factories import seed_notifications
 from tests.integration.gateway.gateways import RunningGateway, problem_of
 from tests.rows import insert, notification
+from tests.unit.gateway.test_throughput import state
 from tests.waiting import until
 
 PATH = "/api/v1/metrics"
@@ -155,3 +157,36 @@ async def test_a_bus_that_is_away_is_said(gateway: RunningGateway) -> None:
     assert response.status == 503
     assert (await problem_of(response))["type"] == "/probs/dependency-unavailable"
     assert response.headers["Retry-After"] == "1"
+
+
+async def test_the_rate_of_success_is_of_all_that_ended(
+    gateway: RunningGateway, ledger: Ledger
+) -> None:
+    now = datetime.now(UTC)
+    for _ in range(2):
+        await insert(
+            ledger.pool,
+            "dead_letter",
+            notification_id=new_id(),
+            sequence=4,
+            tenant="acme",
+            channel="sms",
+            priority="low",
+            attempts=5,
+            failure_class="permanent",
+            reason="no such number",
+            created_at=now,
+        )
+    told = state("another", delivered=3, started_at=now)  # in each of two lanes
+    await gateway.service.bus.nc.publish(
+        subjects.mesh_state(told.service, told.instance), messages.encode(told)
+    )
+
+    async def counted() -> dict[str, Any] | None:
+        body = await summary_of(gateway)
+        return body if body["delivered_per_minute"] else None
+
+    body = await until(counted, 10)
+    assert body is not None
+    assert (body["delivered_per_minute"], body["failed_per_minute"]) == (6, 2)
+    assert body["success_rate"] == 0.75

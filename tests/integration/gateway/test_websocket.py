@@ -201,9 +201,11 @@ async def test_a_channel_and_a_status_are_followed_each_event_once(
         '{"action":"subscribe","status":"lost"}',
         '{"action":"subscribe","channel":"sms","batch_id":"x"}',
         r'{"action":"subscribe","notification_id":"\ud83d"}',
+        '{"action":"subscribe","x":' + "[" * 60_000,
         '{"action":"subscribe","notification_id":"0193f0a0-0000-7000-8000-000000000000"}',
         '{"action":"subscribe","batch_id":"0193f0a0-0000-7000-8000-000000000000"}',
     ],
+    ids=lambda frame: frame[:60],
 )
 async def test_a_frame_that_is_no_command_gets_one_error_and_the_connection_stays(
     follower: Follower, frame: str

@@ -85,3 +85,10 @@ def test_every_series_is_there_from_the_start_and_has_our_prefix() -> None:
     assert set(values.values()) == {0.0}
     assert all(name.startswith("tocsin_live_") for name, *_ in values)
     assert {("tocsin_live_slow_clients_total", t) for t in Transport} <= set(values)
+
+
+@pytest.mark.parametrize("channel", ["sms", " SMS ", "Sms"])
+def test_a_channel_is_read_as_everywhere(channel: str) -> None:
+    frame = json.dumps({"action": "subscribe", "channel": channel})
+
+    assert read_command(frame) == Command(True, Filter(Channel.SMS, None))

@@ -97,3 +97,10 @@ def test_receipts_of_twilio_need_the_address_that_it_signs(
     [source] = settings.gateway_receipts
     assert source.secrets == ["the auth token"]
     assert "the auth token" not in repr(settings)
+
+
+def test_what_the_contract_says_holds_unless_it_is_set() -> None:
+    settings = GatewaySettings(**SERVERS)
+
+    assert settings.gateway_idempotency_hours == 24
+    assert settings.gateway_rate_limit == 6_000

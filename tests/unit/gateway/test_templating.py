@@ -136,6 +136,12 @@ REFUSED = [
     "{% filter upper %}x{% endfilter %}",
     "{% with %}{% endwith %}",
     "{% import 'os' as os %}",
+    '{{ "\\x00" }}',
+    '{{ "\\ud800" }}',
+    '{{ x|default("\\udfff") }}',
+    '{% if x == "\\x00" %}{% endif %}',
+    "{{ 0x1ffffffffffffffff }}",
+    "{% if x == 1e999 %}{% endif %}",
 ]
 
 LARGEST = TEMPLATE_AT_MOST_BYTES
@@ -152,6 +158,9 @@ HOSTILE = [
     "{#" * 8_000,
     "{{ '" + "\\" * 15_999,
     "{% raw %}" * 1_800,
+    "{{ " + "1" * 5_000 + " }}",
+    "{{ 0x" + "f" * 4_500 + " }}",
+    "{% if x == 0x" + "f" * 4_500 + " %}{% endif %}",
 ]
 
 
