@@ -4,7 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts import messages, subjects
+import msgspec
+
+from contracts import subjects
 from contracts.channels import LANES
 from contracts.ids import new_id
 from gateway.routes import summary
@@ -179,7 +181,7 @@ async def test_the_rate_of_success_is_of_all_that_ended(
         )
     told = state("another", delivered=3, started_at=now)  # in each of two lanes
     await gateway.service.bus.nc.publish(
-        subjects.mesh_state(told.service, told.instance), messages.encode(told)
+        subjects.mesh_state(told.service, told.instance), msgspec.json.encode(told)
     )
 
     async def counted() -> dict[str, Any] | None:
