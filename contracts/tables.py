@@ -239,12 +239,14 @@ class Walk(Table, tablename="walk"):
 
     name = Text(primary_key=True, default=None)
     reached = UUID(default=None)
-    left_behind = Array(
-        base_column=UUID(default=None),
-        default=list,
-        help_text="Passed, and not to be treated yet.",
-    )
     updated_at = Timestamptz(default=None)
+
+
+class Unredacted(Table, tablename="unredacted"):
+    """A notification that the redaction has passed and could not redact yet."""
+
+    id = UUID(primary_key=True, default=None)
+    ready_at = Timestamptz(default=None, help_text="When it is looked at again.")
 
 
 class JobRun(Table, tablename="job_run"):
@@ -304,6 +306,7 @@ TABLES: tuple[type[Table], ...] = (
     Template,
     Operation,
     Walk,
+    Unredacted,
     JobRun,
     Audit,
 )

@@ -34,6 +34,7 @@ class SpoolOutcome(StrEnum):
 class KeptTable(StrEnum):
     """The tables whose old rows are removed one by one."""
 
+    NOTIFICATION = "notification"  #: that no weekly partition took
     BATCH = "batch"
     DEAD_LETTER = "dead_letter"
 

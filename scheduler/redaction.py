@@ -13,7 +13,7 @@ _BETWEEN_PAGES_SECONDS = 0.05
 
 
 class Redaction:
-    """Redacts one page a step, in the order in which notifications were made.
+    """Redacts one page a step of what ended long ago, in the order in which it was made.
 
     Without a number of days nothing is redacted.
     """

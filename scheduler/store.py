@@ -1,7 +1,7 @@
 """Everything the scheduler asks of the ledger; the SQL is in ``store.sql``."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from contracts.channels import Channel, Lane, Priority
-from contracts.ids import new_id
+from contracts.ids import lowest_id_at, new_id
 from contracts.lifecycle import Status
 from contracts.messages import DeadLettered, StatusChanged
 from contracts.outcomes import FailureClass
@@ -194,14 +194,39 @@ class Store:
         rows = await self._ledger.fetch(STATEMENTS.expired_weeks, days)
         return [row["week"] for row in rows]
 
-    async def detach_week(self, week: str) -> bool:
-        """Take a week's partitions out of their tables; False while one of its rows waits.
+    async def week_in_use(self, week: str, days: int) -> bool:
+        """Say whether a notification of a week waits, failed or was replayed in those days."""
+        in_use: bool = await self._value(STATEMENTS.week_in_use, week, days)
+        return in_use
+
+    async def week_kept_seconds(self, week: str, days: int, page: int) -> float | None:
+        """Return how long a week must be kept for what ended last in it; None: no longer.
+
+        Reads the week through, a page a statement, up to the first such notification.
+        """
+        monday = datetime.strptime(week, "%Y%m%d").replace(tzinfo=UTC)
+        after = UUID(int=lowest_id_at(monday).int - 1)
+        before = lowest_id_at(monday + timedelta(days=7))
+        while True:
+            [row] = await self._ledger.fetch(
+                STATEMENTS.look_through_week, after, before, days, page
+            )
+            if row["last"] is None:
+                return None
+            if row["kept_seconds"] > 0:
+                return float(row["kept_seconds"])
+            after = row["last"]
+
+    async def detach_week(self, week: str, days: int) -> bool:
+        """Take a week's partitions out of their tables; False while it is in use.
 
         Raises LockNotAvailableError when the tables are too busy.
         """
         async with self._ledger.transaction() as connection:
             await connection.fetchval(STATEMENTS.limit_lock_wait)
-            detached: bool = await connection.fetchval(STATEMENTS.detach_week, week)
+            detached: bool = await connection.fetchval(
+                STATEMENTS.detach_week, week, days
+            )
         return detached
 
     async def drop_detached(self) -> int:
@@ -211,8 +236,13 @@ class Store:
             dropped: int = await connection.fetchval(STATEMENTS.drop_detached)
         return dropped
 
+    async def prune_default(self, days: int, limit: int) -> int:
+        """Delete up to ``limit`` that no week took and that ended ``days`` ago; returns how many."""
+        rows = await self._ledger.fetch(STATEMENTS.prune_default, days, limit)
+        return len(rows)
+
     async def prune_batches(self, days: int, limit: int) -> int:
-        """Delete up to ``limit`` batches older than ``days``; returns how many."""
+        """Delete up to ``limit`` batches that are older than ``days`` and empty; returns how many."""
         rows = await self._ledger.fetch(STATEMENTS.prune_batches, days, limit)
         return len(rows)
 
@@ -222,28 +252,27 @@ class Store:
         return len(rows)
 
     async def redact_old(self, days: int, limit: int) -> tuple[int, int]:
-        """Redact the next final notifications older than ``days``, in one transaction.
+        """Redact the next notifications that ended ``days`` ago, in one transaction.
 
-        Those that are not final yet are remembered, and looked at again each time. Returns
-        how many were passed, and how many were redacted.
+        Those that have not are remembered, and looked at again when they may have. Returns
+        how many were looked at, of either kind the larger number, and how many were redacted.
         """
         async with self._ledger.transaction() as connection:
             [walk] = await connection.fetch(STATEMENTS.begin_walk, _REDACTION)
-            reached, left_behind = walk["reached"], walk["left_behind"]
-            rows = await connection.fetch(
+            reached = walk["reached"]
+            again = await connection.fetch(STATEMENTS.take_unredacted, limit)
+            passed = await connection.fetch(
                 STATEMENTS.old_notifications, reached, days, limit
             )
-            passed = [row["id"] for row in rows]
-            looked_at = [*left_behind, *passed]
-            redacted = await connection.fetch(STATEMENTS.redact, looked_at)
-            left = await connection.fetch(STATEMENTS.not_final, looked_at)
+            looked_at = [row["id"] for row in (*again, *passed)]
+            redacted = await connection.fetch(STATEMENTS.redact, looked_at, days)
+            await connection.execute(STATEMENTS.put_off, looked_at, days)
             await connection.execute(
                 STATEMENTS.end_walk,
                 _REDACTION,
-                passed[-1] if passed else reached,
-                [row["id"] for row in left],
+                passed[-1]["id"] if passed else reached,
             )
-        return len(passed), len(redacted)
+        return max(len(passed), len(again)), len(redacted)
 
     async def write_runs(
         self, instance: str, runs: Sequence[Run], idle: Sequence[Run]

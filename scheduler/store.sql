@@ -224,16 +224,46 @@ SELECT right(c.relname, 8) AS week
        <= (now() - make_interval(days => $1)) AT TIME ZONE 'UTC'
  ORDER BY 1
 
+-- week_in_use --
+SELECT tocsin_week_in_use($1, $2)
+
+-- look_through_week --
+-- A page of ids of a week: the last one, and how long the one that ended last is to be kept.
+WITH page AS MATERIALIZED (
+  SELECT id, tocsin_ended_at(delivered_at, failed_at, cancelled_at, updated_at) AS ended_at
+    FROM notification WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4
+)
+SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last,
+       (SELECT extract(epoch FROM max(ended_at) + make_interval(days => $3) - now())::float8 FROM page) AS kept_seconds
+
 -- detach_week --
-SELECT tocsin_detach_week($1)
+SELECT tocsin_detach_week($1, $2)
 
 -- drop_detached --
 SELECT tocsin_drop_detached()
 
+-- prune_default --
+-- What no weekly partition took, with its trace: its id may lie in any time.
+WITH gone AS (
+  DELETE FROM notification_default
+   WHERE id = ANY (ARRAY(
+     SELECT id FROM notification_default
+      WHERE status IN :final
+        AND tocsin_ended_at(delivered_at, failed_at, cancelled_at, updated_at) < now() - make_interval(days => $1)
+      ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
+  RETURNING id
+), forgotten AS (
+  DELETE FROM notification_event_default WHERE notification_id = ANY (ARRAY(SELECT id FROM gone))
+)
+SELECT id FROM gone
+
 -- prune_batches --
+-- A batch stays as long as one of its notifications does.
 DELETE FROM batch
- WHERE id = ANY (ARRAY(SELECT id FROM batch
+ WHERE id = ANY (ARRAY(SELECT id FROM batch b
                         WHERE id < tocsin_lowest_id_at(now() - make_interval(days => $1))
+                          AND NOT EXISTS (SELECT FROM notification n
+                                           WHERE n.id > b.id AND n.id <= b.last_id AND n.batch_id = b.id)
                         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING 1
 
@@ -247,25 +277,38 @@ DELETE FROM dead_letter
 RETURNING 1
 
 -- begin_walk --
-INSERT INTO walk (name, reached, left_behind, updated_at)
-VALUES ($1, '00000000-0000-0000-0000-000000000000', '{}', now())
+INSERT INTO walk (name, reached, updated_at)
+VALUES ($1, '00000000-0000-0000-0000-000000000000', now())
 ON CONFLICT (name) DO UPDATE SET updated_at = now()
-RETURNING reached, left_behind
+RETURNING reached
 
 -- old_notifications --
+-- An hour later than it could be: nearly all have ended by then, and are passed only once.
 SELECT id FROM notification
- WHERE id > $1 AND id < tocsin_lowest_id_at(now() - make_interval(days => $2))
+ WHERE id > $1 AND id < tocsin_lowest_id_at(now() - make_interval(days => $2, hours => 1))
  ORDER BY id LIMIT $3
+
+-- take_unredacted --
+DELETE FROM unredacted
+ WHERE id = ANY (ARRAY(SELECT id FROM unredacted WHERE ready_at <= now()
+                        ORDER BY ready_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+RETURNING id
 
 -- redact --
 UPDATE notification
    SET recipient = '[redacted]', subject = NULL, content = '[redacted]', metadata = NULL,
        redacted_at = now()
  WHERE id = ANY ($1) AND status IN :final AND redacted_at IS NULL
+   AND tocsin_ended_at(delivered_at, failed_at, cancelled_at, updated_at) <= now() - make_interval(days => $2)
 RETURNING 1
 
--- not_final --
-SELECT id FROM notification WHERE id = ANY ($1) AND status NOT IN :final
+-- put_off --
+-- What has not ended cannot be old enough before that many days are over.
+INSERT INTO unredacted (id, ready_at)
+SELECT id, make_interval(days => $2) + CASE WHEN status IN :final
+         THEN tocsin_ended_at(delivered_at, failed_at, cancelled_at, updated_at) ELSE now() END
+  FROM notification WHERE id = ANY ($1) AND redacted_at IS NULL
+ON CONFLICT (id) DO UPDATE SET ready_at = excluded.ready_at
 
 -- end_walk --
-UPDATE walk SET reached = $2, left_behind = $3 WHERE name = $1
+UPDATE walk SET reached = $2 WHERE name = $1
