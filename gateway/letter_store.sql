@@ -45,11 +45,13 @@ SELECT count(*) AS total FROM notification
  WHERE tenant = $1 AND recipient = $2
 
 -- begin_erasure --
--- Ends at the newest id of this moment: what is accepted later is another wish.
+-- Ends with what is accepted about now: what is accepted later is another wish. Ids bear the
+-- clocks of the gateways that made them, and some clock may be ahead of this one's.
 INSERT INTO operation (tenant, id, kind, state, who, reason, filter, target, total, reached, until,
                        ready_at, created_at, updated_at)
 SELECT $1, $3::uuid, 'erase', 'running', $4::text, replace($5::text, $2, '[erased]'), '{}', $2, count(*),
-       '00000000-0000-0000-0000-000000000000', $3, now(), now(), now()
+       '00000000-0000-0000-0000-000000000000', tocsin_lowest_id_at(now() + interval '5 minutes'),
+       now(), now(), now()
   FROM notification
  WHERE tenant = $1 AND recipient = $2
 RETURNING *

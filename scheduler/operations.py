@@ -12,6 +12,7 @@ from scheduler.jobs import Done
 from scheduler.metrics import Metrics
 from scheduler.operation_store import OperationStore, Page, Turn
 from scheduler.publisher import Publisher
+from scheduler.spool import submissions_kept
 
 log = structlog.stdlib.get_logger()
 
@@ -19,7 +20,7 @@ _PAGE = 200
 _ANSWERS_PAGE = 2000
 #: A paced operation takes this share of a second's worth at once.
 _SLICE_SECONDS = 0.2
-#: What is being sent right now is erased when that is over.
+#: What is being sent, or is still in the spool, is erased when that is over.
 _AGAIN_SECONDS = 0.5
 _LONGEST_SLEEP_SECONDS = 0.25
 _SHORTEST_SLEEP_SECONDS = 0.01
@@ -45,7 +46,7 @@ class Operations:
         async with self._store.turn() as turn:
             if turn is None:  # somebody else, who believes to hold this job, has it
                 return Done(_SHORTEST_SLEEP_SECONDS)
-            page = await _take(turn)
+            page = await _take(turn, self._bus)
         operation = turn.operation
         self._metrics.operated(operation.kind, page.done)
         await self._publisher.announce(page.changes)
@@ -70,7 +71,7 @@ def page_size(rate_per_second: float | None) -> int:
     return min(_PAGE, max(1, int(rate_per_second * _SLICE_SECONDS)))
 
 
-async def _take(turn: Turn) -> Page:
+async def _take(turn: Turn, bus: Bus) -> Page:
     operation = turn.operation
     match operation.kind:
         case OperationKind.REPLAY:
@@ -78,7 +79,7 @@ async def _take(turn: Turn) -> Page:
         case OperationKind.DISCARD:
             page = await turn.discard(_PAGE)
         case OperationKind.ERASE:
-            return await _erase(turn)
+            return await _erase(turn, await submissions_kept(bus) == 0)
     if not page.letters:
         await _finish(turn)
         return page
@@ -92,8 +93,12 @@ async def _take(turn: Turn) -> Page:
     return page
 
 
-async def _erase(turn: Turn) -> Page:
-    """Erase the notifications first, then what keys were answered, then whom it was about."""
+async def _erase(turn: Turn, spool_was_empty: bool) -> Page:
+    """Erase the notifications first, then what keys were answered, then whom it was about.
+
+    What was accepted while the ledger was away may be the recipient's, and is found when it
+    is in the ledger: so nothing ends unless the spool was empty before this page was looked for.
+    """
     operation = turn.operation
     recipient = operation.target
     assert recipient is not None, "a running erasure knows whom it erases"
@@ -105,10 +110,13 @@ async def _erase(turn: Turn) -> Page:
             pause_seconds = _AGAIN_SECONDS
         else:
             last = await turn.erase_answers(recipient, _ANSWERS_PAGE)
-            if last is None:
+            if last is not None:
+                reached = last
+            elif spool_was_empty:
                 await _finish(turn)
                 return page
-            reached = last
+            else:
+                pause_seconds = _AGAIN_SECONDS
     await turn.advance(
         done=page.done, refused=0, reached=reached, pause_seconds=pause_seconds
     )

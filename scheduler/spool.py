@@ -150,6 +150,14 @@ def _parts(entries: list[_Entry]) -> Iterator[list[_Entry]]:
         yield part
 
 
+async def submissions_kept(bus: Bus) -> int:
+    """Count what the spool keeps. What was moved is in the ledger before it leaves the spool."""
+    try:
+        return (await bus.js.stream_info(topology.SPOOL.name)).state.messages
+    except js_errors.NotFoundError:
+        return 0
+
+
 class SpoolDepth:
     """Counts what the spool keeps, in every scheduler: while the ledger is away none has jobs."""
 
@@ -167,10 +175,6 @@ class SpoolDepth:
 
     async def step(self) -> None:
         """Count once, and rest."""
-        try:
-            info = await self._bus.js.stream_info(topology.SPOOL.name)
-            self.latest = info.state.messages
-        except js_errors.NotFoundError:
-            self.latest = 0
+        self.latest = await submissions_kept(self._bus)
         self._metrics.spool_seen(self.latest)
         await wait_for_stop(self._stopping, _DEPTH_SECONDS)

@@ -1,13 +1,14 @@
 """Dead letters at the REST door: what operators see, ask for, and leave on record."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest_asyncio
 
 from contracts.channels import Channel
-from contracts.ids import new_id
+from contracts.ids import lowest_id_at, new_id
 from contracts.keys import Role
 from contracts.settings import MeshSettings
 from ops.runtime.bus import Bus
@@ -269,6 +270,19 @@ async def test_an_erasure_never_says_whom_it_is_about(
     assert (await admin.post(ERASURES, {"reason": "x"}, 400))["type"] == (
         "/probs/invalid-recipient"
     )
+
+
+async def test_an_erasure_covers_what_a_gateway_whose_clock_is_ahead_accepted(
+    gateway: RunningGateway, operator: Operator, ledger: Ledger
+) -> None:
+    admin = Operator(gateway, await key_for("default"))
+    ahead = lowest_id_at(datetime.now(UTC) + timedelta(minutes=4))
+    later = lowest_id_at(datetime.now(UTC) + timedelta(minutes=6))
+
+    await admin.post(ERASURES, {"recipient": "+15555550100", "reason": "x"})
+
+    [row] = await ledger.fetch("SELECT until FROM operation")
+    assert ahead < row["until"] < later
 
 
 async def test_an_operation_begins_once_for_each_idempotency_key(

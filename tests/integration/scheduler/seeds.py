@@ -10,9 +10,10 @@ import msgspec
 from nats.js import errors as js_errors
 
 from contracts import messages, subjects, topology
-from contracts.channels import LANES, Lane
+from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.ids import new_id
 from contracts.operations import LetterFilter, OperationKind, OperationState
+from contracts.spool import SpooledNotification, SpooledSubmission
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from tests.rows import insert
@@ -103,6 +104,27 @@ async def begin(
     await insert(ledger.pool, "operation", **row)
     id_: UUID = row["id"]
     return id_
+
+
+def submission(recipient: str = "+15555550001") -> SpooledSubmission:
+    """Make what a gateway keeps in the spool while the ledger is away."""
+    id_ = new_id()
+    return SpooledSubmission(
+        id=id_,
+        tenant="default",
+        correlation_id="test",
+        at=datetime.now(UTC),
+        notifications=[
+            SpooledNotification(
+                id=id_,
+                channel=Channel.SMS,
+                priority=Priority.NORMAL,
+                max_attempts=5,
+                recipient=recipient,
+                content="hello",
+            )
+        ],
+    )
 
 
 async def column(ledger: Ledger, name: str, ids: Iterable[UUID]) -> list[Any]:

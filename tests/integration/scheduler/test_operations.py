@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from contracts import spool, subjects
 from contracts.channels import Channel
 from contracts.ids import new_id
 from contracts.messages import queueing_id
@@ -19,6 +20,8 @@ from scheduler.metrics import Metrics
 from scheduler.operation_store import OperationStore
 from scheduler.operations import Operations, page_size
 from scheduler.publisher import Publisher
+from scheduler.spool import SpoolDrain
+from scheduler.spool_store import SpoolStore
 from tests.integration.factories import seed_notifications
 from tests.integration.scheduler.running import running
 from tests.integration.scheduler.seeds import (
@@ -30,6 +33,7 @@ from tests.integration.scheduler.seeds import (
     give_up,
     ids_on_bus,
     shape,
+    submission,
     tally,
     trace,
 )
@@ -323,6 +327,81 @@ async def test_an_erasure_leaves_no_trace_of_the_recipient_in_any_table(
     assert await count(ledger, "idempotency_key") == 3
     row = await operation(ledger, erasure)
     assert (row["state"], row["done"], row["who"]) == ("finished", 4, "ann")
+
+
+async def test_an_erasure_waits_for_what_is_still_in_the_spool(
+    operations: Operations,
+    bus: Bus,
+    ledger: Ledger,
+    publisher: Publisher,
+    metrics: Metrics,
+):
+    kept = submission(RECIPIENT)
+    await bus.js.publish(subjects.spooled(kept.id), spool.encode(kept))
+    erasure = await begin(ledger, OperationKind.ERASE, target=RECIPIENT)
+    drain = SpoolDrain(bus, SpoolStore(ledger), publisher, metrics)
+
+    for _ in range(3):
+        await operations.step()
+        await ledger.fetch("UPDATE operation SET ready_at = now()")
+    assert not await is_over(ledger, erasure)
+
+    async with running(operations.step, drain.step):
+        await until(lambda: is_over(ledger, erasure), 20)
+    assert await containing(ledger, RECIPIENT) == []
+    assert await column(ledger, "status", [kept.id]) == ["cancelled"]
+
+
+async def test_only_one_has_an_operation_at_a_time_and_a_stop_waits_for_the_page(
+    ledger: Ledger,
+):
+    """Two schedulers believe to hold the job; once a stop is answered nothing more moves."""
+    ids = await failed(ledger, 20)
+    replay = await begin(ledger, rate_per_second=20.0)
+    store = OperationStore(ledger)
+    async with store.turn() as turn, store.turn() as other:
+        assert turn is not None
+        assert other is None
+        page = await turn.replay(4)
+        stop = asyncio.create_task(
+            ledger.fetch(
+                "UPDATE operation SET state = 'stopped' WHERE state = 'running'"
+            )
+        )
+        await until(lambda: somebody_waits(ledger))
+        assert not stop.done()
+        await turn.advance(
+            done=page.done, refused=0, reached=page.letters[-1], pause_seconds=0
+        )
+    await stop
+
+    async with store.turn() as turn:
+        assert turn is None
+    assert await done(ledger, replay) == 4
+    assert await tally(ledger, "status", ids) == {"queued": 4, "failed": 16}
+
+
+async def somebody_waits(ledger: Ledger) -> bool:
+    return bool(await ledger.fetch("SELECT FROM pg_locks WHERE NOT granted"))
+
+
+async def test_two_at_once_keep_to_the_rate_of_one(
+    operations: Operations,
+    bus: Bus,
+    ledger: Ledger,
+    publisher: Publisher,
+    metrics: Metrics,
+):
+    await failed(ledger, 200)
+    other = Operations(bus, OperationStore(ledger), publisher, metrics)
+    replay = await begin(ledger, rate_per_second=20.0)
+
+    started = time.monotonic()
+    async with running(operations.step, other.step):
+        await until(lambda: at_least(ledger, replay, 40), 20)
+        took = time.monotonic() - started
+
+    assert took >= 1.5, "40 at 20 a second, less what a pause may make up for"
 
 
 async def test_an_erasure_that_is_stopped_forgets_whom_it_was_about(

@@ -1,40 +1,26 @@
-"""A scheduler that is killed while it moves the spool leaves the rest to the next."""
+"""What is in the spool is moved into the ledger, whatever goes away meanwhile."""
 
 import asyncio
-from datetime import UTC, datetime
+import time
+
+import pytest
 
 from contracts import spool, subjects
-from contracts.channels import Channel, Priority
-from contracts.ids import new_id
-from contracts.spool import SpooledNotification, SpooledSubmission
-from contracts.topology import SPOOL
+from contracts.topology import SPOOL, SPOOL_DRAIN
 from ops.runtime.bus import Bus
-from ops.runtime.ledger import Ledger
-from tests.integration.scheduler.seeds import count, stored
+from ops.runtime.ledger import AWAY, Ledger, open_ledger
+from scheduler.metrics import Metrics
+from scheduler.publisher import Publisher
+from scheduler.spool import SpoolDrain
+from scheduler.spool_store import SpoolStore
+from tests.integration.conftest import mesh_settings
+from tests.integration.scheduler.seeds import count, stored, submission
 from tests.integration.scheduler.test_process import started
+from tests.relay import relay
+from tests.servers import Stack
 from tests.waiting import until
 
 SUBMISSIONS = 12_000
-
-
-def submission() -> SpooledSubmission:
-    id_ = new_id()
-    return SpooledSubmission(
-        id=id_,
-        tenant="default",
-        correlation_id="test",
-        at=datetime.now(UTC),
-        notifications=[
-            SpooledNotification(
-                id=id_,
-                channel=Channel.SMS,
-                priority=Priority.NORMAL,
-                max_attempts=5,
-                recipient="+15555550001",
-                content="hello",
-            )
-        ],
-    )
 
 
 async def keep(bus: Bus, number: int) -> None:
@@ -45,6 +31,37 @@ async def keep(bus: Bus, number: int) -> None:
                 for one in [submission() for _ in range(500)]
             )
         )
+
+
+async def test_what_the_ledger_could_not_take_is_offered_again_soon(
+    servers: Stack,
+    dsn: str,
+    bus: Bus,
+    ledger: Ledger,
+    publisher: Publisher,
+    metrics: Metrics,
+) -> None:
+    """Long before the bus would, which waits for an acknowledgement (30 s)."""
+    one = submission()
+    await bus.js.publish(subjects.spooled(one.id), spool.encode(one))
+    async with relay(dsn) as wire:
+        settings = mesh_settings(wire.url, servers.nats_url, servers.redis_url)
+        async with open_ledger(settings) as distant:
+            drain = SpoolDrain(bus, SpoolStore(distant), publisher, metrics)
+            wire.cut()
+            started = time.monotonic()
+            with pytest.raises(AWAY):
+                await drain.step()
+            await wire.mend()
+            await until(lambda: is_moved(drain, bus), 25)
+
+    assert time.monotonic() - started < SPOOL_DRAIN.ack_wait_seconds - 5
+    assert await count(ledger, "notification") == 1
+
+
+async def is_moved(drain: SpoolDrain, bus: Bus) -> bool:
+    await drain.step()
+    return await is_empty(bus)
 
 
 async def test_what_a_killed_scheduler_was_moving_is_moved_once(
