@@ -59,19 +59,23 @@ class Publisher:
         """Put dead letters on the DLQ and note it; one that is there already is not doubled."""
         if not letters:
             return
-        known = await self._published_long_ago(letters)
+        known: set[str] = set()
+        looked_for: set[Letter] = set()
+        # A process that was stopped since it read them finds them older than they were.
+        while doubtful := _doubtful(letters) - looked_for:
+            known |= await message_ids_since(
+                self._bus, min(letter.message.at for letter in doubtful)
+            )
+            looked_for |= doubtful
         await publish_group(
             self._bus, [_dead(one) for one in letters if one.message_id not in known]
         )
         self._metrics.letters_published(await self._store.stamp_published(letters))
 
-    async def _published_long_ago(self, letters: Sequence[Letter]) -> set[str]:
-        doubtful = [
-            letter.message.at
-            for letter in letters
-            if letter.age_seconds > DOUBTFUL_SECONDS
-        ]
-        return await message_ids_since(self._bus, min(doubtful)) if doubtful else set()
+
+def _doubtful(letters: Sequence[Letter]) -> set[Letter]:
+    """Return those that the bus may have and not remember by their ids."""
+    return {letter for letter in letters if letter.age_seconds > DOUBTFUL_SECONDS}
 
 
 def _news(change: StatusChanged) -> tuple[str, bytes]:

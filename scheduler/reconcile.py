@@ -5,12 +5,12 @@ still has to finish, so what was queued before it and is not final is lost; what
 younger is merely waiting, however long.
 
 Clocks are compared here, and none is trusted. How far the bus's is ahead of the ledger's is
-measured in every pass and taken off. Whoever queued a notification may have stamped it by a
-third clock, or long before the bus took it: so the stamp of the first message's own
-notification counts too, whichever is earlier. The margin covers the rest: a queueing that is
-published a little later than it is committed (one that takes longer than
-``TOCSIN_SCHEDULER_OUTBOX_LATE_SECONDS`` is stamped anew when it is confirmed), and a clock
-that was set meanwhile. Should all this fail, a notification gets a second message, which a
+measured in every pass and taken off. The ledger may have stamped a notification long before
+the bus took it: so the stamp of the first message's own notification counts too, whichever is
+earlier. The margin covers the rest: a queueing that is published a little later than it is
+committed, and a clock that was set meanwhile. One that takes a scheduler longer than
+``TOCSIN_SCHEDULER_OUTBOX_LATE_SECONDS`` is stamped anew when it is confirmed; a gateway stamps
+nothing anew, and what it confirms later than the margin may be taken for lost. Should all this fail, a notification gets a second message, which a
 dispatcher drops at the claim; never a second send.
 """
 

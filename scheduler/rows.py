@@ -1,5 +1,6 @@
 """What the store returns: the scheduler's view of the ledger."""
 
+import time
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -44,8 +45,19 @@ class Group(NamedTuple):
 class Late(NamedTuple):
     """What is left of groups that nobody confirmed."""
 
-    group: Group
+    groups: list[Group]
     changes: list[StatusChanged]  #: that may never have been told
+
+    @property
+    def group(self) -> Group:
+        """Return all of them as one; a notification in several is in it once."""
+        queueings = {one.id: one for group in self.groups for one in group.queueings}
+        ids = {id_ for group in self.groups for id_ in group.notification_ids}
+        return Group(
+            [id_ for group in self.groups for id_ in group.ids],
+            sorted(ids),
+            [queueings[id_] for id_ in sorted(queueings)],
+        )
 
 
 class Released(NamedTuple):
@@ -94,8 +106,13 @@ class Letter(NamedTuple):
     id: UUID
     sequence: int
     traceparent: str | None
-    age_seconds: float
+    written_at: float  #: by the monotonic clock of this process, or a little before
     message: DeadLettered
+
+    @property
+    def age_seconds(self) -> float:
+        """Return how long ago it was written, at the least; it goes on growing."""
+        return time.monotonic() - self.written_at
 
     @property
     def message_id(self) -> str:

@@ -1,5 +1,6 @@
 """Everything the scheduler asks of the ledger; the SQL is in ``store.sql``."""
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,14 +68,23 @@ class Store:
         return seconds
 
     async def late_groups(self, older_than_seconds: float, limit: int) -> Late:
-        """Return what is left to publish of the oldest unconfirmed groups, as one."""
+        """Return what is left to publish of the oldest unconfirmed groups."""
         found = await self._ledger.fetch(
             STATEMENTS.late_groups, older_than_seconds, limit
         )
         ids = sorted({id_ for row in found for id_ in row["notification_ids"]})
         rows = await self._ledger.fetch(STATEMENTS.unclaimed, ids) if ids else []
+        queueings = {row["id"]: _queueing(row) for row in rows}
+        groups = [
+            Group(
+                [row["id"]],
+                row["notification_ids"],
+                [queueings[id_] for id_ in row["notification_ids"] if id_ in queueings],
+            )
+            for row in found
+        ]
         return Late(
-            Group([row["id"] for row in found], ids, [_queueing(row) for row in rows]),
+            groups,
             [change_of(row) for row in rows if row["status"] == Status.QUEUED],
         )
 
@@ -87,6 +97,10 @@ class Store:
         await self._ledger.fetch(
             STATEMENTS.confirm_late, group.ids, group.notification_ids
         )
+
+    async def put_back(self, group: Group) -> None:
+        """Have a group, and all that is in it, count as made just now."""
+        await self._ledger.fetch(STATEMENTS.put_back, group.ids, group.notification_ids)
 
     async def queued_times(self, ids: Iterable[UUID]) -> dict[UUID | None, datetime]:
         """Return when each of these was put on the bus, leaving out what is not there."""
@@ -152,15 +166,17 @@ class Store:
 
     async def letters_of(self, ids: Iterable[UUID]) -> list[Letter]:
         """Return the unpublished dead letters of these notifications."""
+        asked_at = time.monotonic()
         rows = await self._ledger.fetch(STATEMENTS.letters_of, list(ids))
-        return [_letter(row) for row in rows]
+        return [_letter(row, asked_at) for row in rows]
 
     async def late_letters(self, older_than_seconds: float, limit: int) -> list[Letter]:
         """Return the oldest unpublished dead letters, whoever should have published them."""
+        asked_at = time.monotonic()
         rows = await self._ledger.fetch(
             STATEMENTS.late_letters, older_than_seconds, limit
         )
-        return [_letter(row) for row in rows]
+        return [_letter(row, asked_at) for row in rows]
 
     async def stamp_published(self, letters: Sequence[Letter]) -> list[FailureClass]:
         """Note that the DLQ has these; returns the class of each that was not noted before."""
@@ -361,13 +377,13 @@ def change_of(row: _Row) -> StatusChanged:
     )
 
 
-def _letter(row: _Row) -> Letter:
+def _letter(row: _Row, asked_at: float) -> Letter:
     lane = _lane(row)
     return Letter(
         id=row["id"],
         sequence=row["sequence"],
         traceparent=row["traceparent"],
-        age_seconds=row["age_seconds"],
+        written_at=asked_at - row["age_seconds"],
         message=DeadLettered(
             notification_id=row["notification_id"],
             tenant=row["tenant"],

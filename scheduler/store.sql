@@ -54,9 +54,15 @@ SELECT id, tenant, channel, priority, status, attempts, sequence, updated_at, co
 -- confirm --
 DELETE FROM outbox_group WHERE id = ANY ($1)
 
+-- put_back --
+-- A group that cannot be published makes room for the others: it, and what is in it, counts as
+-- made just now, so that it is neither the oldest group nor taken for lost.
+WITH put_back AS (UPDATE outbox_group SET created_at = now() WHERE id = ANY ($1))
+UPDATE notification SET queued_at = now() WHERE id = ANY ($2) AND queued_at IS NOT NULL
+
 -- confirm_late --
 -- queued_at says when the bus got a message, to within the margin of the reconciliation:
--- a group that took longer is stamped anew, in the statement that lets go of it.
+-- a group that took a scheduler longer is stamped anew, in the statement that lets go of it.
 WITH confirmed AS (DELETE FROM outbox_group WHERE id = ANY ($1))
 UPDATE notification SET queued_at = now() WHERE id = ANY ($2) AND queued_at IS NOT NULL
 

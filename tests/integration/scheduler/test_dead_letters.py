@@ -365,6 +365,27 @@ async def test_a_letter_that_was_published_long_ago_and_never_noted_is_not_doubl
     assert last.notification_id == fresh
 
 
+async def test_a_letter_grown_old_between_its_reading_and_its_publish_is_not_doubled(
+    store: Store, publisher: Publisher, ledger: Ledger, bus: Bus
+):
+    """Frozen in between, a scheduler does not see that another has published it meanwhile."""
+    config = (await bus.js.stream_info(DLQ)).config
+    await bus.js.update_stream(config.evolve(duplicate_window=0.1))
+    ids = await seed(ledger, None, 3)
+    await give_up(ledger, ids)
+    read = await store.letters_of(ids)
+    await publisher.write_letters(await store.letters_of(ids))
+    await until(lambda: _has_forgotten_ids(bus))
+    before = await stored(bus, DLQ)
+    frozen_seconds = topology.DUPLICATE_WINDOW_SECONDS + 1
+
+    await publisher.write_letters(
+        [one._replace(written_at=one.written_at - frozen_seconds) for one in read]
+    )
+
+    assert await stored(bus, DLQ) == before
+
+
 async def _has_forgotten_ids(bus: Bus) -> bool:
     """Say whether the DLQ would take everything it has once more; it keeps nothing of it."""
     [first] = [await bus.js.get_msg(DLQ, seq=1)]

@@ -121,6 +121,54 @@ async def test_rows_of_a_late_group_count_as_queued_when_the_bus_has_them(
     }
 
 
+async def test_a_group_that_cannot_be_published_keeps_none_of_the_others_waiting(
+    outbox: Outbox, ledger: Ledger, bus: Bus, store: Store
+):
+    """More of them than are looked at at once, and the oldest."""
+    bad = await seed_notifications(ledger, None, 25, correlation_id="two\nlines")
+    good = await seed_notifications(ledger, None, 3)
+    await shape(ledger, bad + good, "queued_at = now() - interval '1 minute'")
+    for id_ in bad + good:
+        await add_group(ledger, [id_])
+
+    await outbox.step()
+    await outbox.step()
+
+    assert await ids_on_bus(bus, [LANE]) == dict.fromkeys(good, 1)
+    assert await count(ledger, "outbox_group") == len(bad)
+    assert (await store.late_groups(30.0, 20)).groups == [], "each later, not at once"
+    fresh = "queued_at > now() - interval '50 seconds'"
+    assert await tally(ledger, fresh, bad) == {True: len(bad)}, "none is lost"
+
+    await shape(ledger, bad, "correlation_id = 'one line'")
+    await ledger.fetch("UPDATE outbox_group SET created_at = now() - interval '1 hour'")
+    while (await outbox.step()).pause_seconds == 0:
+        pass
+    assert await ids_on_bus(bus, [LANE]) == dict.fromkeys(bad + good, 1)
+
+
+@pytest.mark.parametrize(("late_seconds", "anew"), [(0.0, True), (60.0, False)])
+async def test_what_took_long_to_publish_counts_as_queued_when_the_bus_had_it(
+    bus: Bus,
+    store: Store,
+    metrics: Metrics,
+    ledger: Ledger,
+    late_seconds: float,
+    anew: bool,
+):
+    ids = await seed_notifications(ledger, None, 3)
+    await shape(ledger, ids, "queued_at = now() - interval '1 hour'")
+    await add_group(ledger, ids)
+    [group] = (await store.late_groups(5.0, 20)).groups
+    publisher = Publisher(bus, store, metrics, late_seconds=late_seconds)
+
+    await publisher.queue(group)
+
+    fresh = "queued_at > now() - interval '1 minute'"
+    assert await tally(ledger, fresh, ids) == {anew: 3}
+    assert await count(ledger, "outbox_group") == 0
+
+
 async def test_groups_wait_for_the_bus_and_go_out_when_it_returns(
     outbox: Outbox, ledger: Ledger, bus: Bus, nats_server: Nats
 ):
