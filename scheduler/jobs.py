@@ -1,4 +1,4 @@
-"""Jobs: what the scheduler does again and again, each in one process at a time."""
+"""Jobs: what the scheduler does again and again, each begun by one process at a time."""
 
 import asyncio
 import time
