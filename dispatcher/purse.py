@@ -104,5 +104,6 @@ class Purse:
             self._more_at = now + _LOOK_AGAIN_SECONDS
             return
         if has_work:
-            self._metrics.pacing_waited(self._channel, until - now)
+            # What it was to wait may have passed while it asked for tokens.
+            self._metrics.pacing_waited(self._channel, max(0.0, until - now))
         self._more_at = until
