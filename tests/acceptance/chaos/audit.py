@@ -30,6 +30,8 @@ class Attempt(NamedTuple):
     begun: datetime
     ended: datetime
     ended_as: str
+    #: Its dispatcher waited no longer for the provider's answer; the provider may have taken it.
+    timed_out: bool = False
 
     @property
     def dispatcher(self) -> str:
@@ -47,12 +49,14 @@ class Faults:
             self._last_claims[attempt.owner] = max(last, attempt.begun)
 
     def explain(self, attempt: Attempt) -> str | None:
-        """Return the fault that an attempt's own process met while it was under way."""
+        """Return what an attempt's own process met while it was under way."""
         for fault in self._struck:
             if fault.target == attempt.dispatcher and self._met(fault, attempt):
                 return f"under way at a {fault.kind} of its dispatcher"
             if self._outlasted_lease(fault, attempt):
                 return "under way while Postgres was away for a lease"
+        if attempt.timed_out:
+            return "answered later than its dispatcher waits"
         return None
 
     @staticmethod
@@ -223,6 +227,7 @@ def attempts_of(trace: Sequence[Event]) -> list[Attempt]:
             begun=event.at,
             ended=after.at if after else _NEVER,
             ended_as=after.name if after else "",
+            timed_out=after is not None and after.details.get("code") == "timeout",
         )
         for event, after in zip(changes, following, strict=True)
         if event.name == Status.PROCESSING

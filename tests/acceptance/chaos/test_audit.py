@@ -203,6 +203,32 @@ def test_a_duplicate_is_not_explained_by_a_short_outage() -> None:
     assert findings.duplicates == {"unexplained": 1}
 
 
+def retried(code: str) -> tuple[Book, Records]:
+    """Return a notification that was sent again after an answer, or none, of the provider."""
+    book, records = sound()
+    records.rows["a"] = delivered_row()._replace(sequence=6, attempts=2)
+    records.traces["a"][3:] = [
+        Event(at(3), 4, "retrying", {"code": code}),
+        Event(at(20), 5, "processing", {"dispatcher": "dispatcher-2/y"}),
+        Event(at(21), 6, "delivered", {}),
+    ]
+    records.receipts["a"].append(Receipt(at(20.5), "one", True))
+    return book, records
+
+
+def test_a_duplicate_is_explained_by_an_answer_that_came_too_late() -> None:
+    findings = audit(*retried("timeout"), struck=[])
+
+    assert not findings.problems
+    assert findings.duplicates == {"answered later than its dispatcher waits": 1}
+
+
+def test_a_duplicate_is_not_explained_by_an_answer_that_came() -> None:
+    findings = audit(*retried("500"), struck=[])
+
+    assert findings.duplicates == {"unexplained": 1}
+
+
 def test_a_claim_may_run_a_moment_after_its_sender_was_killed() -> None:
     findings = audit(*taken_over(), struck=[struck("dispatcher-1", 0.2)])
 
