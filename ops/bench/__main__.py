@@ -66,6 +66,7 @@ def main(
     Every figure stands beside a floor from the same run: the same servers doing the bare
     minimum with none of our services in between. Compare ratios; absolute numbers are this
     machine's, today.
+    Exit codes: 0 measured, 1 a figure misses what is promised of it (named on stderr).
     """
     plan = Plan(
         seconds=seconds,
@@ -81,6 +82,9 @@ def main(
         print(msgspec.json.format(msgspec.json.encode(figures)).decode())
     else:
         print(table(figures))
+    misses = [f"{figure.name}: {miss}" for figure in figures for miss in figure.misses]
+    if misses:
+        sys.exit("\n".join(misses))
 
 
 async def _measure(folder: Path, plan: Plan, parts: Collection[Part]) -> list[Figure]:

@@ -12,6 +12,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     floor: float | None = None
     floor_name: str = ""
     notes: dict[str, float] = {}
+    misses: list[str] = []  #: what was promised of it and not kept
 
     @property
     def ratio(self) -> float | None:

@@ -39,6 +39,7 @@ _LEAD_SECONDS = 8.0
 _PASS_EVERY_SECONDS = "2"
 _STALLED_SECONDS = 120.0
 _INSERT_SECONDS = 120.0
+_LATE_AT_MOST_MS = 1000.0  #: 99 of 100
 
 _INSERT = """
 INSERT INTO notification (id, tenant, channel, priority, status, sequence, max_attempts, recipient,
@@ -148,6 +149,9 @@ class WaitingBench:
                 await asyncio.sleep(0.05)
         late = _percentiles([(stored[id_] - due[id_]).total_seconds() for id_ in due])
         told = _percentiles([(heard[id_] - due[id_]).total_seconds() for id_ in due])
+        misses = []
+        if late["p99"] > _LATE_AT_MOST_MS:
+            misses.append(f"99 of 100 late by up to {late['p99']:,.0f} ms, and not 1 s")
         taken = (max(stored.values()) - min(stored.values())).total_seconds()
         return Figure(
             name=f"{DUE:,} due in one second, {WAITING:,} waiting",
@@ -158,6 +162,7 @@ class WaitingBench:
                 **{f"told {name} ms": ms for name, ms in told.items()},
                 "inserted/s": WAITING / insert_seconds,
             },
+            misses=misses,
         )
 
     @asynccontextmanager
@@ -231,6 +236,9 @@ class WaitingBench:
                 "republished": passes.repaired,
                 "stored": await self._on_bus(),
             },
+            misses=[f"{passes.repaired:,} published again, which nothing was lost of"]
+            if passes.repaired
+            else [],
         )
 
     async def _rebuild(self) -> Figure:
