@@ -16,7 +16,6 @@ from contracts.outcomes import OutcomeClass
 from dispatcher import retries
 from dispatcher.absence import Absence
 from dispatcher.answers import Answers
-from dispatcher.breakers import HealthPolicy
 from dispatcher.carriers import Carriers
 from dispatcher.claims import Claims
 from dispatcher.lanes import Lanes
@@ -83,7 +82,6 @@ class Dispatcher:
             self._peers,
             metrics,
             instance=service.instance,
-            policy=HealthPolicy(),
         )
         self._routes = {
             channel: Route(channel, self._breakers, self._rates, self._pacing)

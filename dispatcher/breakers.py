@@ -8,7 +8,7 @@ the first of all dispatchers wins; only what was written and heard takes effect.
 import math
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,8 @@ PROBE_SECONDS = 15.0
 _PROBE_HELD_SECONDS = 1.0
 #: What a slow provider, or one that has just come back, gets of its share.
 LEAST_HEALTH = 0.05
+#: So few sends say nothing, however few a provider takes.
+_FEWEST_SENDS = 3
 
 _Share = Annotated[float, Meta(gt=0, le=1)]
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
@@ -42,6 +44,18 @@ class HealthPolicy(
     slow_seconds: _Seconds = 2.0
     slow_share: _Share = 0.5
     return_seconds: _Seconds = 30.0
+
+    def fitted(self, concurrency: int, timeout_seconds: float) -> Self:
+        """Return this for a provider that takes so many sends at a time.
+
+        While it hangs, no more of them end in a window than time out, so half of these must be
+        enough to judge by.
+        """
+        ending = concurrency * self.window_seconds / timeout_seconds
+        enough = max(_FEWEST_SENDS, math.ceil(ending / 2))
+        return msgspec.structs.replace(
+            self, minimum_sends=min(self.minimum_sends, enough)
+        )
 
     def fails(self, tally: Tally) -> bool:
         """Say whether so much failed that nothing more should be sent."""

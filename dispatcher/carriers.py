@@ -9,6 +9,7 @@ import structlog
 
 from contracts.channels import Channel
 from dispatcher import routes as files
+from dispatcher.breakers import HealthPolicy
 from dispatcher.errors import RoutesInvalid
 from dispatcher.providers import discovery
 from dispatcher.providers.port import Provider
@@ -64,7 +65,9 @@ class Carriers:
         names = {leg.name for channel_legs in legs.values() for leg in channel_legs}
         providers = {name: await self._open(routes, name) for name in sorted(names)}
         self._rates.routes = routes
-        self._breakers.adopt(routes.health, providers)
+        self._breakers.adopt(
+            {name: self._policy(routes, one) for name, one in providers.items()}
+        )
         for channel, route in self._routes.items():
             route.replace(
                 self._leg(leg, providers[leg.name]) for leg in legs.get(channel, ())
@@ -86,6 +89,11 @@ class Carriers:
                 found.open(settings)
             )
         return self._opened[name, kind]
+
+    def _policy(self, routes: Routes, provider: Provider) -> HealthPolicy:
+        places = provider.concurrency or self._concurrency
+        at_once = min(places, self._concurrency)
+        return routes.health.fitted(at_once, provider.timeout_seconds)
 
     def _leg(self, leg: Leg, provider: Provider) -> RouteLeg:
         return RouteLeg(leg.name, provider, leg.weight, self._breakers.of(leg.name))

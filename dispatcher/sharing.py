@@ -7,7 +7,7 @@ written anywhere: each dispatcher says its own in its heartbeat, and adds what i
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -44,14 +44,12 @@ class Breakers:
         metrics: Metrics,
         *,
         instance: str,
-        policy: HealthPolicy,
     ) -> None:
         self._bus = bus
         self._controls = controls
         self._peers = peers
         self._metrics = metrics
         self._instance = instance
-        self._policy = policy
         self._breakers: dict[str, Breaker] = {}
         self._health: dict[str, float] = {}
         self._last_heard: dict[str, tuple[BreakerState, int]] = {}
@@ -65,19 +63,21 @@ class Breakers:
         """Call ``call`` after a breaker changed; it must not block."""
         self._on_change.append(call)
 
-    def adopt(self, policy: HealthPolicy, names: Iterable[str]) -> None:
-        """Watch over these providers by this policy; others are forgotten."""
-        self._policy = policy
-        kept = {name: self._breakers.get(name) or self._made(name) for name in names}
+    def adopt(self, policies: Mapping[str, HealthPolicy]) -> None:
+        """Watch over these providers, each by its policy; others are forgotten."""
+        kept = {
+            name: self._breakers.get(name) or self._made(name, policy)
+            for name, policy in policies.items()
+        }
         for name in self._breakers.keys() - kept:
             self._metrics.provider_left(name)
         self._breakers = kept
-        for breaker in kept.values():
-            breaker.adopt(policy)
+        for name, breaker in kept.items():
+            breaker.adopt(policies[name])
             self._show(breaker)
 
-    def _made(self, name: str) -> Breaker:
-        breaker = Breaker(name, self._instance, self._policy, self._stirred.set)
+    def _made(self, name: str, policy: HealthPolicy) -> Breaker:
+        breaker = Breaker(name, self._instance, policy, self._stirred.set)
         self._metrics.provider_used(name)
         breaker.order = self._controls.breaker(name)
         if name in self._last_heard:
@@ -112,7 +112,7 @@ class Breakers:
             name = breaker.name
             elsewhere = self._peers.tally(name, breaker.revision, self._instance, now)
             tally = breaker.window.tally(now).plus(elsewhere)
-            self._health[name] = self._policy.health_after(
+            self._health[name] = breaker.policy.health_after(
                 self._health.get(name, 1.0),
                 tally,
                 closed=breaker.passes,

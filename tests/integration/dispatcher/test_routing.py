@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
 import structlog
 
@@ -25,6 +26,7 @@ from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from tests.integration.dispatcher.endpoint import (
     Endpoint,
+    Gate,
     Received,
     Reply,
     running_endpoint,
@@ -208,9 +210,27 @@ async def test_the_trace_says_which_provider_did_what(
         assert (await row_of(ledger, id_))["provider"] == "backup"
 
 
-async def test_dispatchers_share_a_breaker_and_send_one_probe_between_them(
-    ledger: Ledger, bus: Bus, world: World
+async def test_traffic_leaves_a_provider_that_takes_few_and_hangs(
+    ledger: Ledger, bus: Bus, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TOCSIN_WEBHOOK_TIMEOUT_SECONDS", "1")
+    gate = world.first.answer = Gate()
+    ids = await seed_notifications(ledger, bus, 40)
+    # At most eight of its sends can end in two seconds.
+    patient = WITH_BACKUP.replace("minimum_sends = 10", "minimum_sends = 20")
+    ours = world.settings(patient, dispatcher_concurrency=4)
+    async with running_dispatcher(ours) as dispatcher:
+        await until(lambda: is_(dispatcher, BreakerCondition.OPEN), timeout_seconds=10)
+        await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=20)
+        gate.opened.set()
+
+    assert await used(ledger, ids) == {"backup": 40}
+
+
+async def test_dispatchers_share_a_breaker_and_send_one_probe_between_them(
+    ledger: Ledger, bus: Bus, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOCSIN_WEBHOOK_TIMEOUT_SECONDS", "1")
     world.first.answer = lambda _: Reply(500)
     # so few for each dispatcher that only both together have enough to judge by
     patient = ALONE.replace("minimum_sends = 10", "minimum_sends = 20")

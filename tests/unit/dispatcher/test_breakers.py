@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import assume, given, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -88,6 +89,29 @@ def test_it_opens_by_the_share_of_failures_in_enough_sends(good: int, bad: int) 
 
     enough = good + bad >= POLICY.minimum_sends
     assert (provider.condition is OPEN) == (enough and bad >= good)
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "timeout_seconds"), [(10, 15.0), (16, 10.0), (5, 15.0), (200, 60.0)]
+)
+def test_one_that_takes_few_at_a_time_opens_when_it_hangs(
+    concurrency: int, timeout_seconds: float
+) -> None:
+    policy = POLICY.fitted(concurrency, timeout_seconds)
+    provider = Provider(policy=policy)
+    for n in range(2 * concurrency):
+        provider.now = 1000.0 + (n + 1) * timeout_seconds / concurrency
+        provider.send(1, failed=True)
+        provider.tick(0)
+
+    assert provider.written[0].condition is OPEN
+    assert not policy.fails(Tally(2, 2, 0))
+
+
+def test_one_that_takes_many_at_a_time_is_judged_by_as_many_as_was_said() -> None:
+    assert POLICY.fitted(200, 5.0) == POLICY
+    lenient = HealthPolicy(minimum_sends=2)
+    assert lenient.fitted(10, 15.0) == lenient
 
 
 def test_what_other_dispatchers_counted_counts() -> None:
