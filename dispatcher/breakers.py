@@ -203,6 +203,10 @@ class Breaker:
         self.window.clear()
         return True
 
+    def went_back(self) -> None:
+        """Note that revisions begin anew: whatever is heard next is news."""
+        self.revision = 0
+
     def wanted(self, now: float, at: datetime, elsewhere: Tally) -> BreakerState | None:
         """Return what this should become now; ``elsewhere`` counts for other dispatchers."""
         self._failed_lately = 0

@@ -25,11 +25,11 @@ from dispatcher.peers import Peers
 from ops.runtime.bucket_watch import BucketWatch
 from ops.runtime.bus import Bus
 from ops.runtime.controls import Controls
+from ops.runtime.values import EXPECTED_HEADER, WRONG_REVISION, read_value
 
 log = structlog.stdlib.get_logger()
 
 _PERIOD_SECONDS = 0.1
-_EXPECTED_HEADER = "Nats-Expected-Last-Subject-Sequence"
 _decode = msgspec.json.Decoder(BreakerState).decode
 
 
@@ -127,28 +127,68 @@ class Breakers:
             ack = await self._bus.js.publish(
                 subjects.bucket_value(BREAKERS.name, breaker.name),
                 msgspec.json.encode(wanted),
-                headers={_EXPECTED_HEADER: str(breaker.revision)},
+                headers={EXPECTED_HEADER: str(breaker.revision)},
             )
+        except APIError as error:
+            if error.err_code == WRONG_REVISION:
+                await self._look_behind(breaker)
+            else:
+                self._not_shared(breaker, error)
         except (nats.errors.Error, ConnectionError) as error:
-            # Another was first, which will be heard, or the bus is away, which stops more.
-            if not isinstance(error, APIError):
-                log.info("breaker.not_shared", provider=breaker.name, error=repr(error))
+            self._not_shared(breaker, error)
+        else:
+            self._become(breaker, wanted, ack.seq)
+
+    async def _look_behind(self, breaker: Breaker) -> None:
+        """Go by an older value if that is the last there is, as in a bucket made again.
+
+        A newer one, by another who was first, will be heard.
+        """
+        try:
+            there = await read_value(self._bus, BREAKERS, breaker.name)
+        except (nats.errors.Error, ConnectionError) as error:
+            self._not_shared(breaker, error)
             return
-        self._become(breaker, wanted, ack.seq)
+        if there.revision < breaker.revision:
+            self._take(breaker.name, *there, went_back=True)
+
+    def _not_shared(self, breaker: Breaker, error: Exception) -> None:
+        log.info("breaker.not_shared", provider=breaker.name, error=repr(error))
 
     def _hear(self, name: str, payload: bytes | None, revision: int) -> None:
-        if payload is None:
-            state = BreakerState(
-                condition=BreakerCondition.CLOSED, by="", at=datetime.now(UTC)
+        heard = self._last_heard.get(name)
+        self._take(
+            name,
+            payload,
+            revision,
+            went_back=heard is not None and revision <= heard[1],
+        )
+
+    def _take(
+        self, name: str, payload: bytes | None, revision: int, *, went_back: bool
+    ) -> None:
+        try:
+            state = _closed() if payload is None else _decode(payload)
+        except msgspec.DecodeError as error:
+            log.warning("breaker.unreadable", provider=name, error=str(error))
+            return
+        if self._last_heard.get(name) == (state, revision):
+            return
+        breaker = self._breakers.get(name)
+        if went_back and breaker is not None:
+            log.warning(
+                "breaker.went_back",
+                provider=name,
+                known=breaker.revision,
+                revision=revision,
             )
-        else:
-            try:
-                state = _decode(payload)
-            except msgspec.DecodeError as error:
-                log.warning("breaker.unreadable", provider=name, error=str(error))
-                return
+            breaker.went_back()
+        if not revision:
+            # What is known here holds, and is written anew with the next change.
+            self._last_heard.pop(name, None)
+            return
         self._last_heard[name] = state, revision
-        if (breaker := self._breakers.get(name)) is not None:
+        if breaker is not None:
             self._become(breaker, state, revision)
 
     def _become(self, breaker: Breaker, state: BreakerState, revision: int) -> None:
@@ -201,3 +241,7 @@ class Breakers:
                 )
             )
         return readings
+
+
+def _closed() -> BreakerState:
+    return BreakerState(condition=BreakerCondition.CLOSED, by="", at=datetime.now(UTC))

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,12 @@ from contracts.breakers import BreakerCondition
 from contracts.channels import Channel
 from contracts.mesh import ProviderReading
 from contracts.settings import MeshSettings
-from contracts.topology import NOTIFY
+from contracts.topology import BREAKERS, NOTIFY
 from dispatcher.settings import DispatcherSettings
+from ops.runtime import topology
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
+from ops.runtime.values import read_value
 from tests.integration.dispatcher.endpoint import (
     Endpoint,
     Gate,
@@ -252,6 +254,44 @@ async def test_dispatchers_share_a_breaker_and_send_one_probe_between_them(
         probed = len(world.first.received) - calls
         assert probed <= (time.monotonic() - begun) / 0.5 + 1
         assert len(await attempts_by(ledger)) == 2
+
+
+async def purge(bus: Bus) -> None:
+    await bus.js.purge_stream(BREAKERS.name)
+
+
+async def make_anew(bus: Bus) -> None:
+    await bus.js.delete_stream(BREAKERS.name)
+    await topology.ensure(bus.js)
+
+
+@pytest.mark.parametrize("lose", [purge, make_anew])
+async def test_a_breaker_outlives_its_bucket(
+    ledger: Ledger, bus: Bus, world: World, lose: Callable[[Bus], Awaitable[None]]
+) -> None:
+    world.first.answer = lambda _: Reply(500)
+    ids = await seed_notifications(ledger, bus, 60)
+    ours = world.settings(ALONE)
+    async with running_dispatcher(ours) as one, running_dispatcher(ours, "two") as two:
+        for dispatcher in (one, two):
+            await until(partial(is_, dispatcher, BreakerCondition.OPEN))
+        # Revisions are behind those of a bucket that is made again.
+        await until(lambda: has_revision(one, 4))
+        await lose(bus)
+        probed = len(world.first.received)
+        await until(lambda: len(world.first.received) >= probed + 4)
+        world.first.answer = lambda _: Reply()
+        await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=20)
+        for dispatcher in (one, two):
+            await until(partial(is_, dispatcher, BreakerCondition.CLOSED), 20)
+        value = await read_value(bus, BREAKERS, "webhook")
+        for dispatcher in (one, two):
+            await until(partial(has_revision, dispatcher, value.revision), 20)
+            assert (await provider(dispatcher)).revision == value.revision
+
+
+async def has_revision(dispatcher: Running, at_least: int) -> bool:
+    return (await provider(dispatcher)).revision >= at_least
 
 
 async def attempts_by(ledger: Ledger) -> set[str]:
