@@ -63,9 +63,8 @@ class Controls:
     """The controls that stand, as this process last heard; none before it heard any."""
 
     def __init__(self, bus: Bus) -> None:
-        self._watch = BucketWatch(bus, CONTROLS, self.hear)
+        self._watch = BucketWatch(bus, CONTROLS, self._hear)
         self._standing: dict[str, AnyControl] = {}
-        self._revisions: dict[str, int] = {}
         self._on_change: list[Callable[[], None]] = []
 
     def on_change(self, call: Callable[[], None]) -> None:
@@ -76,11 +75,8 @@ class Controls:
         """Listen until told to stop."""
         await self._watch.run(stopping)
 
-    def hear(self, key: str, payload: bytes | None, revision: int) -> None:
+    def _hear(self, key: str, payload: bytes | None, _revision: int) -> None:
         """Take note of a value; one that cannot be read leaves the last one standing."""
-        if self._revisions.get(key) == revision:
-            return  # told again after a reconnect
-        self._revisions[key] = revision
         if payload is None:
             if self._standing.pop(key, None) is None:
                 return

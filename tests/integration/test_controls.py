@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 from nats.js.errors import NotFoundError
 
 from contracts import controls, subjects
@@ -95,6 +96,55 @@ async def test_a_bucket_made_later_is_followed(bare_bus: Bus) -> None:
         await topology.ensure(bare_bus.js)
         await set_control(bare_bus, SMS, Pause(by="me", at=NOW))
         await until(lambda: heard.paused(Channel.SMS))
+
+
+async def test_what_is_set_in_a_bucket_made_again_is_heard(bus: Bus) -> None:
+    """Also under the revision that another value had before."""
+    async with listening(bus) as heard:
+        await set_control(bus, SMS, Pause(by="me", at=NOW))
+        await set_control(bus, SMS_LOW, Pause(by="me", at=NOW))
+        await until(lambda: heard.paused(Channel.SMS))
+        await make_anew(bus)
+        limit = RateLimit(by="me", at=NOW, per_second=5)
+        await set_control(bus, controls.channel_rate_key(Channel.SMS), limit)
+        email = controls.pause_key(Channel.EMAIL)
+        await set_control(bus, email, Pause(by="me", at=NOW))
+        await until(lambda: heard.paused(Channel.EMAIL), timeout_seconds=20)
+        await until(lambda: not heard.paused(Channel.SMS))
+        assert heard.channel_rate(Channel.SMS) == 5
+
+
+async def purge(bus: Bus) -> None:
+    await bus.js.purge_stream(CONTROLS.name)
+
+
+async def make_anew(bus: Bus) -> None:
+    await bus.js.delete_stream(CONTROLS.name)
+    await topology.ensure(bus.js)
+
+
+@pytest.mark.parametrize("lose", [purge, make_anew])
+async def test_what_is_in_the_bucket_no_more_stands_no_more(
+    bus: Bus, lose: Callable[[Bus], Awaitable[None]]
+) -> None:
+    async with listening(bus) as heard:
+        await set_control(bus, SMS, Pause(by="me", at=NOW))
+        await until(lambda: heard.paused(Channel.SMS))
+        await lose(bus)
+        await until(lambda: not heard.paused(Channel.SMS), timeout_seconds=20)
+
+
+async def test_a_bucket_that_is_gone_clears_nothing(bus: Bus) -> None:
+    async with listening(bus) as heard:
+        await set_control(bus, SMS, Pause(by="me", at=NOW))
+        await until(lambda: heard.paused(Channel.SMS))
+        with structlog.testing.capture_logs() as logs:
+            await bus.js.delete_stream(CONTROLS.name)
+            await until(
+                lambda: "bucket.not_followed" in {e["event"] for e in logs},
+                timeout_seconds=20,
+            )
+        assert heard.paused(Channel.SMS) == set(Priority)
 
 
 async def test_a_bucket_is_one_that_other_clients_know(bus: Bus) -> None:
