@@ -66,9 +66,9 @@ class Pacing:
         self._taken = dict.fromkeys(Channel, 0)
         self._read_at = time.monotonic()
 
-    def limits(self, channel: Channel) -> bool:
-        """Say whether a channel has a limit."""
-        return self._rates.channel(channel) > 0
+    def rate(self, channel: Channel) -> float:
+        """Return what a channel may send per second; 0 is unlimited."""
+        return self._rates.channel(channel)
 
     async def take(
         self, channel: Channel, wanted: int, *, urgent: bool = False

@@ -95,7 +95,7 @@ class Pump:
 
     def stir(self) -> None:
         """Look again at once: limits, controls or providers have changed."""
-        self._purse.stir()
+        self._purse.stir(self._lanes.outstanding)
         self._obey_pauses()  # at once: the pump itself may be waiting for the ledger
         self._changed.set()
 

@@ -28,13 +28,22 @@ class Purse:
         self._route = route
         self._metrics = metrics
         self._tokens = 0  #: in hand, those that open pulls will need included
+        self._rate = 0.0  #: at which they were drawn
         self._more_at = 0.0
         self._urgent_at = 0.0
         self.drawn = 0  #: tokens in all; while this stands still, none has come
 
-    def stir(self) -> None:
-        """Ask again at once: a limit has changed."""
+    def stir(self, outstanding: int) -> None:
+        """Ask again at once: a limit may have changed.
+
+        What was drawn at another rate is worth nothing at this one, but for the
+        ``outstanding`` messages that may still come.
+        """
         self._more_at = self._urgent_at = 0.0
+        rate = self._pacing.rate(self._channel)
+        if rate != self._rate:
+            self._rate = rate
+            self._tokens = min(self._tokens, outstanding)
 
     def spend(self, count: int) -> None:
         """Count messages that came."""
@@ -47,7 +56,7 @@ class Purse:
     @property
     def is_limited(self) -> bool:
         """Say whether a message takes a token of anybody's limit."""
-        return self._pacing.limits(self._channel) or self._route.is_limited
+        return self._pacing.rate(self._channel) > 0 or self._route.is_limited
 
     @property
     def next_at(self) -> float:

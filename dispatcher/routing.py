@@ -48,6 +48,12 @@ class RouteLeg:
         self.purse = 0  #: tokens in hand of a provider with a limit of its own
         self.pick = Pick(name, provider, breaker)
 
+    def go_by(self, rate: float) -> None:
+        """Take its limit; tokens and debts of another one are worth nothing at this."""
+        if rate != self.rate:
+            self.rate = rate
+            self.purse = 0
+
     @property
     def has_token(self) -> bool:
         """Say whether a message may go this way."""
@@ -83,7 +89,7 @@ class Route:
         parts = shares([leg.weight for leg in self._legs], health)
         for leg, part in zip(self._legs, parts, strict=True):
             leg.share = part
-            leg.rate = self._rates.provider(leg.name)
+            leg.go_by(self._rates.provider(leg.name))
         used = [leg for leg in self._legs if leg.share]
         probing = any(leg.breaker.may_probe for leg in self._legs)
         simple = len(used) == 1 and not used[0].rate and not probing

@@ -174,6 +174,52 @@ async def test_a_limit_changes_on_all_dispatchers_within_a_second(
         assert time.monotonic() - begun < 5
 
 
+@pytest.mark.parametrize(
+    ("key", "before"),
+    [
+        (controls.channel_rate_key(Channel.SMS), 0),
+        (controls.channel_rate_key(Channel.SMS), 2000),
+        (controls.provider_rate_key("webhook"), 2000),
+    ],
+)
+async def test_a_limit_that_is_lowered_lets_nothing_through_of_before(
+    ledger: Ledger,
+    bus: Bus,
+    settings: MeshSettings,
+    endpoint: Endpoint,
+    key: str,
+    before: float,
+) -> None:
+    ours = dispatcher_settings(settings, endpoint.url)
+
+    async def limit(per_second: float) -> None:
+        at = datetime.now(UTC)
+        await set_control(bus, key, RateLimit(by="me", at=at, per_second=per_second))
+
+    async with running_dispatcher(ours) as dispatcher:
+
+        async def goes_by(per_second: float) -> bool:
+            state = await dispatcher.service.heartbeat.state()
+            [provider] = state.providers
+            return per_second in {*state.limits.values(), provider.rate_limit}
+
+        await limit(before)
+        await until(lambda: goes_by(before))
+        ids = await seed_notifications(ledger, bus, 600)
+        await until(lambda: have_status(ledger, ids, "delivered"), timeout_seconds=20)
+        await limit(2)
+        await until(lambda: goes_by(2))
+        begun, sent = time.monotonic(), len(endpoint.received)
+        await seed_notifications(ledger, bus, 300)
+        await until(lambda: len(endpoint.received) > sent)
+        await until(lambda: time.monotonic() - begun > 3)
+        let_through = len(endpoint.received) - sent
+        elapsed = time.monotonic() - begun
+
+    # A burst, what the rate brings, and one for each pull that stood open.
+    assert let_through <= 3 + 2 * elapsed + len(Priority)
+
+
 async def test_a_provider_held_open_gets_nothing_until_it_is_let_go(
     ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
 ) -> None:
