@@ -183,6 +183,29 @@ async def test_a_transient_failure_is_tried_again(
     )
 
 
+async def test_what_was_taken_and_not_answered_in_time_is_sent_again_under_its_key(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOCSIN_WEBHOOK_TIMEOUT_SECONDS", "0.5")
+    gate = Gate()
+    endpoint.answer = lambda received: (
+        gate(received) if received.attempt == 1 else Reply()
+    )
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with running_dispatcher(ours):
+        await until(lambda: have_status(ledger, [id_], "delivered"))
+        gate.opened.set()
+
+    assert endpoint.keys == [str(id_), str(id_)]
+    assert (await row_of(ledger, id_))["attempts"] == 2
+    [retrying] = await details_of(ledger, id_, "retrying")
+    assert (retrying["outcome"], retrying["code"]) == ("transient", "timeout")
+
+
 async def test_a_permanent_failure_ends_in_a_dead_letter_and_an_advisory(
     ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
 ) -> None:
@@ -207,17 +230,23 @@ async def test_a_permanent_failure_ends_in_a_dead_letter_and_an_advisory(
     assert json.loads(advisory.data or b"")["reason"] == f"{id_} permanent"
 
 
+@pytest.mark.parametrize(("status", "reason"), [(500, "transient"), (429, "throttled")])
 async def test_a_notification_out_of_attempts_fails_for_its_last_reason(
-    ledger: Ledger, bus: Bus, ours: DispatcherSettings, endpoint: Endpoint
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    endpoint: Endpoint,
+    status: int,
+    reason: str,
 ) -> None:
-    endpoint.answer = lambda _: Reply(500, "")
+    endpoint.answer = lambda _: Reply(status, "")
     [id_] = await seed_notifications(ledger, bus, 1, max_attempts=2)
     async with running_dispatcher(ours):
         await until(lambda: have_status(ledger, [id_], "failed"))
         await until(lambda: bus_is_empty(bus))
 
     row = await row_of(ledger, id_)
-    assert (row["attempts"], row["failure_class"]) == (2, "transient")
+    assert (row["attempts"], row["failure_class"]) == (2, reason)
     assert len(await dead_letters(ledger)) == 1
     assert len(endpoint.received) == 2
 
