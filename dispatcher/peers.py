@@ -46,14 +46,18 @@ class Peers:
         """Note that an instance is alive, and what it says of its providers."""
         self._heard[instance] = now
         self._providers[instance] = providers or []
+        self._forget_lost(now)
 
     def count(self, now: float) -> int:
         """Return how many are alive; at least one, for that is who asks."""
+        self._forget_lost(now)
+        return max(1, len(self._heard))
+
+    def _forget_lost(self, now: float) -> None:
         for instance in [
             i for i, at in self._heard.items() if now - at >= _ALIVE_SECONDS
         ]:
             del self._heard[instance], self._providers[instance]
-        return max(1, len(self._heard))
 
     def tally(self, provider: str, revision: int, but: str, now: float) -> Tally:
         """Return what the others counted of a provider since its breaker last changed."""
