@@ -58,9 +58,16 @@ class Carriers:
         self.asked = asyncio.Event()  #: set to have the file read again
 
     async def load(self) -> None:
-        """Read the file and go by it; raises ``RoutesInvalid``, and then nothing has changed."""
-        self._version = _version(self._path)
-        routes = files.load(self._path, self._default)
+        """Read the file and go by it; raises ``RoutesInvalid``, and then nothing has changed.
+
+        Nor has it when a provider could not be opened, which ``look`` tries again.
+        """
+        version = _version(self._path)
+        try:
+            routes = files.load(self._path, self._default)
+        except RoutesInvalid:
+            self._version = version  # which will not become valid by itself
+            raise
         legs = routes.legs(self._default)
         names = {leg.name for channel_legs in legs.values() for leg in channel_legs}
         providers = {name: await self._open(routes, name) for name in sorted(names)}
@@ -78,6 +85,7 @@ class Carriers:
             "routes.loaded",
             **{channel: [leg.name for leg in way] for channel, way in legs.items()},
         )
+        self._version = version
         self._on_change()
 
     async def _open(self, routes: Routes, name: str) -> Provider:

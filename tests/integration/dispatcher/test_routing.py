@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from contracts.channels import Channel
 from contracts.mesh import ProviderReading
 from contracts.settings import MeshSettings
 from contracts.topology import BREAKERS, NOTIFY
+from dispatcher.providers.noop import NoopProvider
 from dispatcher.settings import DispatcherSettings
 from ops.runtime import topology
 from ops.runtime.bus import Bus
@@ -338,6 +340,37 @@ async def test_a_provider_s_own_limit_leaves_the_rest_to_the_other(
 
     assert 1 <= len(world.first.received) <= 20 * elapsed + 3 + 10
     assert len(world.backup.received) == 200 - len(world.first.received)
+
+
+async def test_a_provider_that_could_not_be_opened_is_opened_later(
+    ledger: Ledger, bus: Bus, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = NoopProvider.open
+    failures = iter([OSError("no such library"), OSError("no such file")])
+
+    def failing_twice(settings: Any) -> AbstractAsyncContextManager[NoopProvider]:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return opened(settings)
+
+    ours = world.settings(ALONE)
+    async with running_dispatcher(ours):
+        first = await seed_notifications(ledger, bus, 1)
+        await until(lambda: have_status(ledger, first, "delivered"))
+        monkeypatch.setattr(NoopProvider, "open", failing_twice)
+        world.routes.write_text(ALONE.replace("webhook", "noop"))
+        with structlog.testing.capture_logs() as logs:
+            await until(
+                lambda: "routes.loaded" in {e["event"] for e in logs},
+                timeout_seconds=20,
+            )
+        ids = await seed_notifications(ledger, bus, 5)
+        await until(lambda: have_status(ledger, ids, "delivered"))
+
+    assert [e["event"] for e in logs if e["event"] == "loop.failed"] == (
+        ["loop.failed"] * 2
+    )
+    assert await used(ledger, ids) == {"noop": 5}
 
 
 async def test_routes_are_read_again_and_a_mistake_changes_nothing(
