@@ -10,11 +10,12 @@ from textual.widgets import Input
 
 from console.app import ConsoleApp
 from console.events import AnyEvent
+from console.operator.scripted import ScriptedOperator
 from console.place import Place
 from console.screens.mesh_screen import MeshScreen
 from console.source.scripted import ScriptedSource
 from console.widgets.keyed_table import KeyedTable
-from tests.unit.console.world import NOON, busy
+from tests.unit.console.world import NOON, busy, moment
 
 LARGE, SMALL = (120, 36), (80, 24)
 
@@ -127,3 +128,9 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Open:
             yield desk
 
     return open_console
+
+
+@pytest.fixture
+def operator() -> ScriptedOperator:
+    """A gateway that knows no notification, as ann speaks to it."""
+    return ScriptedOperator("ann", clock=lambda: moment(NOON))

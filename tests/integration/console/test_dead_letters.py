@@ -4,7 +4,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from textual.widgets import Input
 
 from console.acting import Rights
 from console.events import OperatorReported
@@ -16,10 +15,9 @@ from console.screens.dlq import DlqScreen
 from console.screens.trace import TraceScreen
 from contracts.operations import LetterFilter, OperationKind, OperationState
 from tests.integration.console.conftest import LARGE, SMALL, Desk, Open
+from tests.integration.console.dialogs import ARMED, dialog, fill, settle
 from tests.unit.console.people import letter, notification, queued_trace
 from tests.unit.console.world import NOON, backlog, moment
-
-ARMED = Rights(armed=True)
 
 
 @pytest.fixture
@@ -45,13 +43,6 @@ def operator() -> ScriptedOperator:
     return operator
 
 
-async def settle(desk: Desk) -> None:
-    """Let what was begun be answered, and paint."""
-    await desk.app.workers.wait_for_complete()
-    await desk.pilot.pause()
-    await desk.paint()
-
-
 async def enter(desk: Desk) -> DlqScreen:
     """Go to the screen, and wait for what it looks up."""
     await desk.press("2")
@@ -63,17 +54,6 @@ async def enter(desk: Desk) -> DlqScreen:
 async def narrow(desk: Desk, text: str) -> None:
     await desk.filter(text)
     await settle(desk)
-
-
-def dialog(desk: Desk) -> ConfirmScreen:
-    assert isinstance(desk.app.screen, ConfirmScreen)
-    return desk.app.screen
-
-
-async def fill(desk: Desk, **values: str) -> None:
-    for name, value in values.items():
-        dialog(desk).query_one(f"#field-{name}", Input).value = value
-    await desk.pilot.pause()
 
 
 class TestLooking:

@@ -20,7 +20,7 @@ from contracts.channels import Channel, Priority
 from contracts.controls import Pause, RateLimit
 from tests.integration.console import snapshot
 from tests.integration.console.conftest import LARGE, SMALL, Desk, Open
-from tests.integration.console.test_changes import ARMED, settle
+from tests.integration.console.dialogs import ARMED, settle
 from tests.integration.console.test_trace import RETRIED, delivered, look_up
 from tests.unit.console.people import letter, notification, queued_trace
 from tests.unit.console.world import (

@@ -19,7 +19,7 @@ from contracts.controls import Pause
 from contracts.lifecycle import Status
 from ops.client import TraceEntry
 from tests.integration.console.conftest import LARGE, SMALL, Desk, Open
-from tests.integration.console.test_changes import ARMED, settle
+from tests.integration.console.dialogs import ARMED, settle
 from tests.unit.console.people import notification, queued_trace
 from tests.unit.console.world import (
     CONNECTED,
