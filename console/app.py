@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from textual import constants
 from textual.app import App, ScreenStackError, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from console import keys
 from console.acting import Acting, Rights
 from console.changes import Decision
-from console.events import AnyEvent, LinkChanged, LinkCondition
+from console.events import AnyEvent, BacklogRead, LinkChanged, LinkCondition
 from console.glyphs import ASCII, UNICODE
 from console.model import Model
 from console.model.views import Snapshot
@@ -99,6 +100,7 @@ class ConsoleApp(App[None]):
         self._faded: Inks | None = None
         self._frozen: Snapshot | None = None
         self._painted_second = -1
+        self._has_numbers = False
         self._tasks: list[asyncio.Task[None]] = []
         self._proposed_at = float("-inf")
         self._sought_from = self.DEFAULT_MODE
@@ -124,6 +126,14 @@ class ConsoleApp(App[None]):
 
     async def on_unmount(self) -> None:
         """Stop listening."""
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Stop listening and asking; done once, doing it again does nothing.
+
+        Textual does not unmount what is cancelled while it closes its screens. So whoever
+        lends the console a gateway calls this before taking it away.
+        """
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -132,6 +142,9 @@ class ConsoleApp(App[None]):
     def receive(self, event: AnyEvent) -> None:
         """Take one event from the source."""
         self.model.apply(event, self._clock())
+        if isinstance(event, BacklogRead) and not self._has_numbers:
+            self._has_numbers = True  # whoever has just started it waits for no clock
+            self.call_later(self.paint_now)
 
     def paint(self) -> None:
         """Draw the screen if there is anything new: four times a second at most.
@@ -164,6 +177,12 @@ class ConsoleApp(App[None]):
         # A screen that is taken down loses its parts before it goes itself.
         with self.batch_update(), contextlib.suppress(NoMatches):
             screen.paint(self._picture(now))
+
+    def pop_screen(self) -> AwaitComplete:
+        """Go back to the screen below, which is painted at once."""
+        gone = super().pop_screen()
+        self.call_later(self.paint_now)
+        return gone
 
     def action_go(self, mode: str) -> None:
         """Switch to another screen; to its first page when it is already shown."""
@@ -217,7 +236,7 @@ class ConsoleApp(App[None]):
             self.pop_screen()
         elif isinstance(self.screen, MeshScreen):
             self.push_screen(ActionsScreen())
-        self.call_after_refresh(self.paint_now)
+            self.call_after_refresh(self.paint_now)
 
     def on_mesh_screen_proposed(self, event: MeshScreen.Proposed) -> None:
         """Ask whether a change is meant, and do it then.

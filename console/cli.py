@@ -277,6 +277,7 @@ def _watch(
             look["recording"] = lambda: (
                 f"recording failed: {recorder.failure}" if recorder.failure else "rec"
             )
+        _need_terminal()
         _run(_acting(source, place, door, gateway, look))
 
 
@@ -291,7 +292,10 @@ async def open_console(
             operator = await stack.enter_async_context(
                 open_operator(gateway, door.api_key, door.operator)
             )
-        yield ConsoleApp(source, place, operator=operator, rights=door.rights(), **look)
+        rights = door.rights()
+        app = ConsoleApp(source, place, operator=operator, rights=rights, **look)
+        stack.push_async_callback(app.leave)
+        yield app
 
 
 async def _acting(
@@ -308,7 +312,15 @@ def _replay(path: Path, speed: float, look: dict[str, Any]) -> None:
         end(f"cannot replay: {error}", code=2)
     source = RecordedSource(recording, speed=speed)
     place = Place(name=path.name, replayed=True)
+    _need_terminal()
     _run(_shown(ConsoleApp(source, place, clock=source.clock, **look)))
+
+
+def _need_terminal() -> None:
+    """End the program where there is nothing to draw on; Textual draws on standard error."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        commands = ", ".join(command.name or "" for command in COMMANDS)
+        end(f"this is no terminal; in scripts add one of: {commands}", code=2)
 
 
 async def _shown(app: ConsoleApp) -> int:

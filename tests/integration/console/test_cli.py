@@ -1,15 +1,9 @@
 import asyncio
-import contextlib
-import fcntl
 import json
 import os
-import pty
 import signal
-import struct
 import sys
-import termios
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,6 +16,7 @@ from contracts import messages, subjects
 from contracts.breakers import BreakerCondition
 from contracts.channels import LANES
 from ops.runtime.bus import Bus
+from tests.terminal import terminal
 from tests.unit.console.world import NOON, change, provider, reading, state
 from tests.waiting import until
 
@@ -48,63 +43,6 @@ async def run(
     )
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
-
-
-class Terminal:
-    """A console in a terminal of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, leader: int) -> None:
-        self.process = process
-        self.leader = leader
-        self.seen = b""
-
-    def read(self) -> None:
-        with contextlib.suppress(OSError):  # the end of a terminal that was closed
-            self.seen += os.read(self.leader, 1 << 16)
-
-    def shows(self, text: str) -> bool:
-        return text.encode() in self.seen
-
-    def press(self, keys: str) -> None:
-        os.write(self.leader, keys.encode())
-
-    def hang_up(self) -> None:
-        """Close the terminal as a lost connection does."""
-        asyncio.get_running_loop().remove_reader(self.leader)
-        os.close(self.leader)
-        self.leader = -1
-        self.process.send_signal(signal.SIGHUP)
-
-
-@asynccontextmanager
-async def terminal(
-    folder: Path, environment: dict[str, str], *arguments: str
-) -> AsyncIterator[Terminal]:
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = await asyncio.create_subprocess_exec(
-        *CONSOLE,
-        *arguments,
-        cwd=folder,
-        env=environment,
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        start_new_session=True,
-    )
-    os.close(follower)
-    screen = Terminal(process, leader)
-    loop = asyncio.get_running_loop()
-    loop.add_reader(leader, screen.read)
-    try:
-        yield screen
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        if screen.leader >= 0:
-            loop.remove_reader(leader)
-            os.close(leader)
 
 
 @pytest_asyncio.fixture
@@ -183,6 +121,20 @@ async def test_what_a_filter_leaves_is_printed(
     assert [row.split()[:2] for row in rows] == [["acme", "open"]]
 
 
+async def test_where_there_is_no_terminal_it_names_the_plain_commands(
+    tmp_path: Path, environment: dict[str, str]
+):
+    code, out, err = await run(
+        tmp_path, environment, "--nats-url", "nats://127.0.0.1:1"
+    )
+
+    assert (code, out) == (2, "")
+    assert err == (
+        "tocsin console: this is no terminal; in scripts add one of:"
+        " lanes, providers, services, schedule, dlq, feed\n"
+    )
+
+
 async def test_dead_letters_need_a_gateway_and_say_so(
     tmp_path: Path, environment: dict[str, str]
 ):
@@ -240,7 +192,9 @@ async def test_the_feed_is_printed_line_by_line(
 async def test_it_runs_in_a_terminal_and_leaves_it_as_it_was(
     tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
 ):
-    async with terminal(tmp_path, environment, "--nats-url", nats_url) as screen:
+    async with terminal(
+        CONSOLE, tmp_path, environment, "--nats-url", nats_url
+    ) as screen:
         await until(lambda: screen.shows("● live"), 20)
         await until(lambda: screen.shows("sms"), 20)
         screen.press("6")
@@ -255,7 +209,7 @@ async def test_it_opens_although_the_bus_is_away_and_ends_on_sigterm(
     tmp_path: Path, environment: dict[str, str]
 ):
     arguments = ("--nats-url", "nats://127.0.0.1:1", "--ascii", "--theme", "light")
-    async with terminal(tmp_path, environment, *arguments) as screen:
+    async with terminal(CONSOLE, tmp_path, environment, *arguments) as screen:
         await until(lambda: screen.shows("No connection: connection refused"), 20)
         screen.process.terminate()
 
@@ -268,7 +222,7 @@ async def test_it_ends_with_its_terminal(
 ):
     """A connection over ssh that breaks leaves no console behind."""
     arguments = ("--nats-url", nats_url, "--record", "night")
-    async with terminal(tmp_path, environment, *arguments) as screen:
+    async with terminal(CONSOLE, tmp_path, environment, *arguments) as screen:
         await until(lambda: screen.shows("● live"), 20)
         screen.hang_up()
 
@@ -281,13 +235,13 @@ async def test_a_recording_can_be_watched_again(
     tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
 ):
     arguments = ("--nats-url", nats_url, "--record", "night")
-    async with terminal(tmp_path, environment, *arguments) as screen:
+    async with terminal(CONSOLE, tmp_path, environment, *arguments) as screen:
         await until(lambda: screen.shows("● live"), 20)
         screen.press("q")
         await asyncio.wait_for(screen.process.wait(), 10)
 
     async with terminal(
-        tmp_path, environment, "--replay", "night", "--speed", "100"
+        CONSOLE, tmp_path, environment, "--replay", "night", "--speed", "100"
     ) as screen:
         await until(lambda: screen.shows("recording ended"), 20)
         screen.press("q")
@@ -330,7 +284,7 @@ async def test_with_rw_it_says_so(
     tmp_path: Path, environment: dict[str, str], nats_url: str, speaking: Bus
 ):
     async with terminal(
-        tmp_path, environment, "--nats-url", nats_url, "--rw"
+        CONSOLE, tmp_path, environment, "--nats-url", nats_url, "--rw"
     ) as screen:
         await until(lambda: screen.shows("● live"), 20)
         await until(lambda: screen.shows("rw"), 20)

@@ -110,6 +110,14 @@ class TestStaleness:
 
 
 class TestPainting:
+    async def test_the_first_numbers_do_not_wait_for_the_clock(
+        self, console: Open, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("console.app.PAINT_SECONDS", 3600)
+        async with console(told=()) as desk:
+            desk.source.tell(CONNECTED, backlog(4711))
+            await until(lambda: "4,711" in desk.text())
+
     async def test_a_frozen_display_holds_still_while_the_model_listens(
         self, console: Open
     ):
