@@ -23,8 +23,9 @@ ROOT = Path(ops.__file__).parents[1]
 TOCSIN = (sys.executable, "-m", "ops")
 #: The best of so many counts: the first start may have to read everything from the disk.
 TIMES = 3
-#: Python alone takes half of it, and several times as long where other tests share the cores.
-GOAL_SECONDS = 1.5 if "PYTEST_XDIST_WORKER" not in os.environ else 6.0
+GOAL_SECONDS = 1.5
+#: Reading the code alone takes half of the goal, and all of it where the cores have other work.
+BUSY_SECONDS = 10.0
 WAITING = 3
 
 
@@ -45,7 +46,7 @@ async def test_the_first_numbers_are_on_the_screen_soon_after_the_start(
 
     every = ", ".join(f"{each:.2f}" for each in seconds)
     record_property("summary", f"console: first numbers after {every} s")
-    assert min(seconds) < GOAL_SECONDS, every
+    assert min(seconds) < (BUSY_SECONDS if is_busy() else GOAL_SECONDS), every
 
 
 async def start(folder: Path) -> float:
@@ -62,3 +63,9 @@ async def start(folder: Path) -> float:
 
         await until(numbers, PATIENCE_SECONDS)
         return time.monotonic() - begun
+
+
+def is_busy() -> bool:
+    """Say whether other work shares the cores."""
+    cores = os.cpu_count() or 1
+    return "PYTEST_XDIST_WORKER" in os.environ or os.getloadavg()[0] > cores

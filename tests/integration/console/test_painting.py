@@ -110,6 +110,20 @@ class TestStaleness:
 
 
 class TestPainting:
+    @pytest.mark.parametrize("above", ["a", "question_mark", "ctrl+p"])
+    async def test_a_screen_that_one_comes_back_to_shows_what_holds_now(
+        self, console: Open, monkeypatch: pytest.MonkeyPatch, above: str
+    ):
+        """A key pressed at once must not go by what held when one left."""
+        monkeypatch.setattr("console.app.PAINT_SECONDS", 3600)
+        async with console() as desk:
+            await desk.pilot.press(above)
+            await desk.tell(backlog(4711))
+            assert "4,711" not in desk.text()
+
+            await desk.pilot.press("escape")
+            await until(lambda: "4,711" in desk.text())
+
     async def test_the_first_numbers_do_not_wait_for_the_clock(
         self, console: Open, monkeypatch: pytest.MonkeyPatch
     ):
