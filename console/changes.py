@@ -9,6 +9,9 @@ from contracts.oversight import Action
 
 Outcome = AuditEntry | Notification | Operation
 
+#: What goes on record where no reason has to be given and none was.
+NO_REASON = "no reason given"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
@@ -42,6 +45,11 @@ class Number:
         except ValueError:
             return None
         return number if self.least <= number <= self.most else None
+
+    @property
+    def bounds(self) -> str:
+        """Say what can be chosen."""
+        return f"a number from {self.least:,.9g} to {self.most:,.9g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from console.model.views import (
     RunView,
     ServiceView,
 )
+from contracts.channels import Channel
 
 
 def breaker_of(lane: LaneView) -> str:
@@ -25,6 +26,8 @@ def breaker_of(lane: LaneView) -> str:
 
 def shares_of(row: ProviderView) -> str:
     """Say which part of each channel's traffic a provider gets."""
+    if len(row.shares) == len(Channel) and len(set(row.shares.values())) == 1:
+        return f"all {formats.share(next(iter(row.shares.values())))}"
     return ", ".join(
         f"{channel} {formats.share(share)}" for channel, share in row.shares.items()
     )

@@ -68,6 +68,11 @@ def _change(
 
 
 def _lately(provider: ProviderView) -> tuple[str, ...]:
-    window = f"{provider.failures:,} of {provider.sends:,} failed lately"
-    minute = f"{formats.share(provider.failing)} of the last minute"
-    return (f"breaker {provider.health}, {window}, {minute}",)
+    said = [f"breaker {provider.health}"]
+    if provider.sends:
+        said.append(f"{provider.failures:,} of {provider.sends:,} failed lately")
+    if provider.failing is None:
+        said.append("nothing sent in the last minute")
+    else:
+        said.append(f"{formats.share(provider.failing)} of the last minute failed")
+    return (", ".join(said),)

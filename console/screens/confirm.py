@@ -11,14 +11,11 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from console.changes import Change, Choices, Decision, Preview
+from console.changes import NO_REASON, Change, Choices, Decision, Preview
 from console.keys import Level
 from console.operator import GatewayError
 from console.themes import Inks
 from contracts.operations import REASON_AT_MOST_CHARACTERS
-
-#: What goes on record where no reason has to be given and none was.
-NO_REASON = "none given"
 
 
 class ConfirmScreen(ModalScreen[Decision | None]):
@@ -115,8 +112,15 @@ class ConfirmScreen(ModalScreen[Decision | None]):
         self._judge()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go on to the next question; from the last one, do it."""
+        """Go on to the next question; from the last one, do it.
+
+        A wrong answer is told at once, and stays.
+        """
         event.stop()
+        wrong, words = self._missing()
+        if event.input.id == f"field-{wrong}":
+            self._say(words)
+            return
         fields = list(self.query(Input))
         place = fields.index(event.input)
         if place + 1 < len(fields):
@@ -149,9 +153,11 @@ class ConfirmScreen(ModalScreen[Decision | None]):
 
     def action_yes(self) -> None:
         """Do it, if everything that is asked was answered."""
-        missing = self._missing()
-        if missing:
-            self._say(missing)
+        wrong, words = self._missing()
+        if words:
+            self._say(words)
+            if wrong:
+                self.query_one(f"#field-{wrong}", Input).focus()
             return
         reason = self._text("reason") or NO_REASON
         choices = Choices(reason=reason, number=self._number())
@@ -180,28 +186,30 @@ class ConfirmScreen(ModalScreen[Decision | None]):
             self._say(f"exported to {where}")
 
     def _judge(self) -> None:
-        self.query_one("#yes", Button).disabled = bool(self._missing())
+        self.query_one("#yes", Button).disabled = bool(self._missing()[1])
 
-    def _missing(self) -> str:
-        """Say what keeps it from being done; empty when nothing does."""
+    def _missing(self) -> tuple[str, str]:
+        """Say what keeps it from being done, after the question that is not answered yet.
+
+        Both are empty when nothing does, the question also when it is something else.
+        """
         change = self._change
         hindrance = self._hindrance(change.level)
         if hindrance or change.level is Level.ONE:
-            return hindrance
+            return "", hindrance
         if change.preview is not None:
             if self._preview is None:
-                return "what would happen is not known yet"
+                return "", "what would happen is not known yet"
             if self._preview.nothing:
-                return "there is nothing to do it to"
+                return "", "there is nothing to do it to"
         if change.number is not None and self._number() is None:
-            least, most = change.number.least, change.number.most
-            return f"{change.number.label}: a number from {least:g} to {most:g}"
+            return "number", f"{change.number.label}: {change.number.bounds}"
         if not self._text("reason"):
-            return "say why: it goes on record"
+            return "reason", "say why: it goes on record"
         typed = self._preview.typed if self._preview else ""
         if self._text("typed") != typed:
-            return f"type {typed} to mean it"
-        return ""
+            return "typed", f"type {typed} to mean it"
+        return "", ""
 
     def _number(self) -> float | None:
         if self._change.number is None:

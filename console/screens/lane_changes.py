@@ -19,8 +19,9 @@ def pause_or_resume(lane: LaneView, snapshot: Snapshot, operator: Operator) -> C
     own = LaneTarget(lane.channel, lane.priority)
     if pause is not None:
         whole = pause.target != str(own)
-        return _resume(LaneTarget(lane.channel) if whole else own, operator)
-    effect = f"Nothing more is sent from {lane.key}; {_waiting([lane])} and wait."
+        lanes = _lanes_of(lane.channel, snapshot) if whole else [lane]
+        return _resume(LaneTarget(lane.channel) if whole else own, lanes, operator)
+    effect = f"Nothing more is sent from {lane.key}; {_waiting([lane])}."
     return Change(
         action=Action.LANE_PAUSED,
         title=f"Pause {lane.key}",
@@ -33,9 +34,9 @@ def pause_or_resume(lane: LaneView, snapshot: Snapshot, operator: Operator) -> C
 
 
 def _pause_channel(channel: Channel, snapshot: Snapshot, operator: Operator) -> Change:
-    lanes = [lane for lane in snapshot.lanes if lane.channel is channel]
+    lanes = _lanes_of(channel, snapshot)
     target = LaneTarget(channel)
-    effect = f"Nothing more is sent from all of {channel}; {_waiting(lanes)} and wait."
+    effect = f"Nothing more is sent from all of {channel}; {_waiting(lanes)}."
     samples = [
         f"{lane.key:<14}{formats.count(lane.queued):>9} queued" for lane in lanes
     ]
@@ -50,12 +51,14 @@ def _pause_channel(channel: Channel, snapshot: Snapshot, operator: Operator) -> 
     )
 
 
-def _resume(target: LaneTarget, operator: Operator) -> Change:
+def _resume(
+    target: LaneTarget, lanes: Sequence[LaneView], operator: Operator
+) -> Change:
     whole = target.priority is None
     name = (
         f"all of {target.channel}" if whole else f"{target.channel}/{target.priority}"
     )
-    effect = f"{name[:1].upper()}{name[1:]} is sent from again."
+    effect = f"Sending from {name} goes on; {_waiting(lanes)}."
     return Change(
         action=Action.LANE_RESUMED,
         title=f"Resume {name}",
@@ -163,7 +166,12 @@ def _limited(per_second: float | None) -> str:
 
 
 def _waiting(lanes: Sequence[LaneView]) -> str:
-    return f"{formats.count(sum(lane.queued or 0 for lane in lanes))} are queued"
+    queued = sum(lane.queued or 0 for lane in lanes)
+    return f"{formats.count(queued)} {'is' if queued == 1 else 'are'} queued"
+
+
+def _lanes_of(channel: Channel, snapshot: Snapshot) -> list[LaneView]:
+    return [lane for lane in snapshot.lanes if lane.channel is channel]
 
 
 def _known(preview: Preview) -> Callable[[], Awaitable[Preview]]:

@@ -29,7 +29,10 @@ def replaying(chosen: Selection, filter_text: str, operator: Operator) -> Change
     async def preview() -> Preview:
         forecast = await operator.forecast(OperationKind.REPLAY, chosen.which)
         count = forecast.count - sum(forecast.refused.values())
-        effect = f"{count:,} are queued again, their attempts starting at 1{_left(forecast)}."
+        attempts = "its attempts" if count == 1 else "their attempts"
+        effect = (
+            f"{_are(count)} queued again, {attempts} starting at 1{_left(forecast)}."
+        )
         return Preview(
             effect=effect,
             typed=str(count),
@@ -61,7 +64,7 @@ def discarding(
     async def preview() -> Preview:
         forecast = await operator.forecast(OperationKind.DISCARD, chosen.which)
         return Preview(
-            effect=f"{forecast.count:,} are put away for good and cannot be replayed.",
+            effect=f"{_are(forecast.count)} put away for good and cannot be replayed.",
             typed=f"discard {forecast.count}",
             samples=_samples(forecast),
             nothing=forecast.count == 0,
@@ -95,6 +98,10 @@ def _title(chosen: Selection) -> str:
     if chosen.single:
         return "the dead letter"
     return chosen.words if chosen.count is None else f"{chosen.count:,} dead letters"
+
+
+def _are(count: int) -> str:
+    return "1 is" if count == 1 else f"{count:,} are"
 
 
 def _left(forecast: Forecast) -> str:

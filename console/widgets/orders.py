@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from console import formats
+from console.changes import NO_REASON
 from console.model.views import LimitView, PauseView
 from console.picture import Picture
 from contracts.channels import Lane
@@ -48,5 +49,5 @@ def _limit(target: str, limit: LimitView, picture: Picture) -> Text:
 
 def _by(order: PauseView | LimitView, picture: Picture) -> Text:
     age = formats.age(picture.now - order.at)
-    said = f': "{order.reason}"' if order.reason else ""
+    said = "" if order.reason in ("", NO_REASON) else f': "{order.reason}"'
     return Text(f" by {order.by} {age} ago{said}", picture.inks["plain"])

@@ -1,4 +1,5 @@
 import pytest
+from rich.cells import cell_len
 from textual.widgets import Input
 
 from console.screens.feed import FeedScreen
@@ -11,6 +12,7 @@ from console.screens.services import ServicesScreen
 from contracts.channels import Channel, Lane, Priority
 from tests.integration.console.conftest import SMALL, Open
 from tests.unit.console.world import CONNECTED, NOON, backlog, reported
+from tests.waiting import until
 
 EMAIL_LOW = Lane(Channel.EMAIL, Priority.LOW)
 PUSH_LOW = Lane(Channel.PUSH, Priority.LOW)
@@ -79,6 +81,14 @@ class TestScreens:
             commands = {c.title for c in desk.app.get_system_commands(desk.screen)}
 
             assert {"Sort", "Filter", "Services", "Freeze", "Theme"} <= commands
+
+    async def test_the_palette_has_nothing_that_is_wider_than_a_letter(
+        self, console: Open
+    ):
+        async with console(ascii_only=True) as desk:
+            await desk.pilot.press("ctrl+p")
+            await until(lambda: "What operators did" in desk.text())
+            assert all(cell_len(line) == len(line) for line in desk.lines())
 
     @pytest.mark.parametrize("key", ["q", "ctrl+q"])
     async def test_it_can_be_left(self, console: Open, key: str):

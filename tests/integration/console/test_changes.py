@@ -1,9 +1,12 @@
 """Changing the system from the console: what is asked, what is refused, what is on record."""
 
+import re
+
 import pytest
 from textual.widgets import Button
 
 from console.acting import Rights
+from console.changes import NO_REASON
 from console.events import ControlHeard
 from console.keys import KEYS
 from console.operator.scripted import ScriptedOperator
@@ -136,7 +139,7 @@ class TestOne:
         async with console(operator=operator, rights=ARMED) as desk:
             await desk.press("down", "P")
             assert "Pause sms/normal" in desk.text()
-            assert "are queued and wait" in desk.text()
+            assert "are queued." in desk.text()
             below = desk.app.screen_stack[0]
             assert isinstance(below, LanesScreen)
             below.list_widget().move_cursor(row=5)  # type: ignore[attr-defined]
@@ -145,7 +148,7 @@ class TestOne:
 
         [entry] = (await operator.audit()).items
         assert (entry.action, entry.target) == ("lane.paused", "sms.normal")
-        assert (entry.who, entry.reason) == ("ann", "none given")
+        assert (entry.who, entry.reason) == ("ann", NO_REASON)
 
     async def test_a_reason_may_be_given(
         self, console: Open, operator: ScriptedOperator
@@ -175,14 +178,27 @@ class TestOne:
         pause = Pause(by="bob", at=moment(NOON - 240), reason="they asked")
         async with console(operator=operator, rights=ARMED) as desk:
             await desk.tell(ControlHeard(key="pause.sms.high", control=pause))
-            assert "sms.high paused by bob 4m ago" in desk.text()
+            assert 'sms.high paused by bob 4m ago: "they asked"' in desk.text()
 
-            await desk.press("P", "y")
+            await desk.press("P")
+            assert re.search(
+                r"Sending from sms/high goes on; \d+ are queued\.", desk.text()
+            )
+            await desk.press("y")
             await settle(desk)
             await desk.tell(ControlHeard(key="pause.sms.high", control=None))
             assert "paused by bob" not in desk.text()
 
         assert [e.action for e in (await operator.audit()).items] == ["lane.resumed"]
+
+    async def test_a_pause_that_nobody_gave_a_reason_for_quotes_none(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        pause = Pause(by="bob", at=moment(NOON - 240), reason=NO_REASON)
+        async with console(operator=operator, rights=ARMED) as desk:
+            await desk.tell(ControlHeard(key="pause.sms.high", control=pause))
+            assert "sms.high paused by bob 4m ago" in desk.text()
+            assert NO_REASON not in desk.text()
 
     async def test_a_queued_notification_is_cancelled_from_the_feed(
         self, console: Open, operator: ScriptedOperator

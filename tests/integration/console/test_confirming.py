@@ -75,6 +75,32 @@ class TestMany:
         [entry] = (await operator.audit()).items
         assert (entry.target, entry.reason) == ("sms", "no y")
 
+    async def test_a_wrong_answer_is_told_where_it_was_given_and_stays(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        async with console(operator=operator, rights=ARMED) as desk:
+            await desk.press("L")
+            await settle(desk)
+            await desk.press("down", *"many", "enter")
+            assert desk.app.focused is field(desk, "number")
+            assert "a number from 0 to 1,000,000" in desk.text()
+
+            await fill(desk, number="4")
+            await desk.press("enter", "enter")
+            assert desk.app.focused is field(desk, "reason")
+            assert "say why" in desk.text()
+
+            await fill(desk, typed="sms")
+            field(desk, "typed").focus()
+            await desk.press("enter")
+            assert desk.app.focused is field(desk, "reason")
+
+            await desk.press("x", "enter", "enter")
+            await settle(desk)
+
+        [entry] = (await operator.audit()).items
+        assert (entry.target, entry.reason) == ("channel.sms", "x")
+
     async def test_leaving_the_wider_question_leaves_all(
         self, console: Open, operator: ScriptedOperator
     ):

@@ -310,6 +310,17 @@ class TestChanging:
             assert "marked" not in desk.text()
             assert "7 open" in desk.text()
 
+    async def test_one_is_spoken_of_as_one(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        async with console(operator=operator, rights=ARMED) as desk:
+            await enter(desk)
+            await desk.press("enter")
+            await settle(desk)
+            await desk.press("down", "D")
+            await settle(desk)
+            assert "1 is put away for good" in desk.text()
+
     async def test_all_that_match_are_discarded_once_that_was_typed(
         self,
         console: Open,

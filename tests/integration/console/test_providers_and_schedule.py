@@ -190,6 +190,18 @@ class TestOrders:
             assert (entry.target, entry.details) == ("acme", {"order": "open"})
             assert entry.reason == "they asked us to"
 
+    async def test_what_is_not_known_of_one_is_left_out_of_the_question(
+        self, console: Open, operator: ScriptedOperator
+    ):
+        told = [(NOON, CONNECTED), (NOON, reported(NOON, providers=[provider()]))]
+        armed = Rights(armed=True)
+        async with console(operator=operator, rights=armed, told=told) as desk:
+            await desk.press("5")
+            await desk.press("B")
+            await desk.app.workers.wait_for_complete()
+            await desk.pilot.pause()
+            assert "breaker closed, nothing sent in the last minute " in desk.text()
+
     async def test_one_that_is_open_is_probed_or_else_reset(
         self, console: Open, operator: ScriptedOperator
     ):

@@ -3,6 +3,7 @@ import pytest
 from console.events import BreakerHeard
 from console.model import Model
 from console.model.views import LaneHealth, LaneView, ProviderHealth, ProviderView
+from console.readings import shares_of
 from contracts.breakers import BreakerCondition
 from contracts.channels import LANES, Channel
 from tests.unit.console.world import (
@@ -245,3 +246,17 @@ class TestLanes:
         assert channels[Channel.SMS].throttled_share == pytest.approx(0.5)
         assert channels[Channel.PUSH].throttled_share == 0.0
         assert channels[Channel.EMAIL].throttled_share is None
+
+
+def test_equal_shares_of_all_channels_are_said_once(model: Model):
+    for shares, said in (
+        (dict.fromkeys(Channel, 1.0), "all 100%"),
+        ({Channel.SMS: 1.0, Channel.EMAIL: 1.0}, "sms 100%, email 100%"),
+        (
+            dict.fromkeys(Channel, 0.5) | {Channel.SMS: 1.0},
+            "sms 100%, email 50%, push 50%",
+        ),
+        ({}, ""),
+    ):
+        model.apply(reported(NOON, providers=[provider(shares=shares)]), NOON)
+        assert shares_of(acme(model)) == said
