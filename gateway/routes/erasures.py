@@ -43,17 +43,16 @@ class Erasures:
         """Have a recipient erased: what is not sent yet is cancelled, the rest redacted."""
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
         asked = read_erasure_body(body)
-        tenant = call.principal.tenant
         if asked.dry_run:
             key_of(call)  # a bad one is refused although nothing needs it
-            count = await self._store.count_recipient(tenant, asked.recipient)
+            store = self._store.of(call.principal.tenant)
+            count = await store.count_recipient(asked.recipient)
             return Answer(200, encode(Forecast(dry_run=True, count=count)))
 
         who = who_of(call)
 
         async def begin(transaction: TenantStore) -> Begun:
             operation = await self._store.within(transaction).begin_erasure(
-                tenant,
                 asked.recipient,
                 id_=new_id(),
                 who=who,
@@ -75,7 +74,8 @@ class Erasures:
 
     async def get(self, call: Call, erasure_id: str) -> Answer:
         """Show how far an erasure has come; it never says whose."""
-        return await show(self._store, call, erasure_id, erasure=True)
+        store = self._store.of(call.principal.tenant)
+        return await show(store, erasure_id, erasure=True)
 
     async def stop(self, call: Call, erasure_id: str) -> Answer:
         """Stop an erasure; what is erased stays erased."""
