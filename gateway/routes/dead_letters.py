@@ -3,7 +3,6 @@
 from contracts.ids import new_id
 from contracts.operations import OperationKind
 from contracts.oversight import Action
-from gateway.acceptance import key_of
 from gateway.audit import Audit, Begun, who_of
 from gateway.bodies import read_json
 from gateway.letter_requests import (
@@ -112,9 +111,10 @@ class DeadLetters:
 
     async def _operate(self, call: Call, kind: OperationKind) -> Answer:
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
-        asked = read_letters_body(body)
+        async with self._once.reading(call, body):
+            asked = read_letters_body(body)
         if asked.dry_run:
-            key_of(call)  # a bad one is refused although nothing needs it
+            await self._once.compare(call, body)
             return await self._forecast(call, asked, kind)
         paced = kind == OperationKind.REPLAY
         who = who_of(call)

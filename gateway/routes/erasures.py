@@ -2,7 +2,6 @@
 
 from contracts.ids import new_id
 from contracts.oversight import Action
-from gateway.acceptance import key_of
 from gateway.audit import Audit, Begun, who_of
 from gateway.bodies import read_json
 from gateway.letter_requests import read_erasure_body
@@ -42,9 +41,10 @@ class Erasures:
     async def create(self, call: Call) -> Answer:
         """Have a recipient erased: what is not sent yet is cancelled, the rest redacted."""
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
-        asked = read_erasure_body(body)
+        async with self._once.reading(call, body):
+            asked = read_erasure_body(body)
         if asked.dry_run:
-            key_of(call)  # a bad one is refused although nothing needs it
+            await self._once.compare(call, body)
             store = self._store.of(call.principal.tenant)
             count = await store.count_recipient(asked.recipient)
             return Answer(200, encode(Forecast(dry_run=True, count=count)))
