@@ -96,19 +96,19 @@ class Metrics:
             registry=registry,
         )
         in_flight = Gauge(
-            "tocsin_in_flight",
+            "tocsin_in_flight_notifications",
             "Notifications between claim and settlement.",
             lane_labels,
             registry=registry,
         )
         self._claim_sizes = Histogram(
-            "tocsin_claim_group_size",
+            "tocsin_claim_group_size_notifications",
             "Notifications claimed by one statement.",
             buckets=_GROUP_SIZES,
             registry=registry,
         )
         self._settle_sizes = Histogram(
-            "tocsin_settle_group_size",
+            "tocsin_settle_group_size_notifications",
             "Outcomes written by one statement.",
             buckets=_GROUP_SIZES,
             registry=registry,

@@ -127,6 +127,16 @@ class Acceptance:
             return None
         return self._again(stored, hashlib.sha256(body).digest())
 
+    async def compare(self, call: Call, body: bytes) -> None:
+        """Raise the mismatch when the key of a call was answered to another body."""
+        key = key_of(call)
+        if key is None:
+            return
+        owner = KeyOwner(call.principal.tenant, f"{call.method} {call.path}", key)
+        stored = await self._stored(owner)
+        if stored is not None and stored.body_hash != hashlib.sha256(body).digest():
+            raise _mismatch()
+
     async def _recall(
         self, call: Call, reservation: Reservation, again: Callable[[UUID], bytes]
     ) -> Answer | None:

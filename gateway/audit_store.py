@@ -41,6 +41,10 @@ class AuditStore:
         self._ledger = ledger
         self._connection = connection
 
+    def of(self, tenant: str) -> "TenantAuditStore":
+        """Return what one tenant may see."""
+        return TenantAuditStore(self._ledger, tenant)
+
     def within(self, transaction: TenantStore) -> "AuditStore":
         """Return the same store, working in an open transaction."""
         return AuditStore(self._ledger, transaction.connection)
@@ -75,21 +79,6 @@ class AuditStore:
         """Note that an entry was announced."""
         await self._fetch(SQL.announced, id_)
 
-    async def entries(
-        self,
-        tenant: str,
-        before: UUID,
-        limit: int,
-        action: str | None,
-        *,
-        of_everyone: bool,
-    ) -> list[AuditEntry]:
-        """Return the newest entries with ids below one."""
-        rows = await self._fetch(
-            SQL.list_entries, tenant, before, limit, action, of_everyone
-        )
-        return [_entry(row) for row in rows]
-
     async def runs(self, job: str | None, limit: int) -> list[JobRun]:
         """Return the newest runs of all jobs, or of one."""
         rows = await self._fetch(SQL.list_runs, job, limit)
@@ -101,6 +90,23 @@ class AuditStore:
         if self._connection is None:
             return await self._ledger.fetch(statement, *args)
         return await self._connection.fetch(statement, *args)
+
+
+class TenantAuditStore:
+    """What one tenant may see of the audit."""
+
+    def __init__(self, ledger: Ledger, tenant: str) -> None:
+        self._ledger = ledger
+        self._tenant = tenant
+
+    async def entries(
+        self, before: UUID, limit: int, action: str | None, *, of_everyone: bool
+    ) -> list[AuditEntry]:
+        """Return the newest entries with ids below one; of all tenants for the house."""
+        rows = await self._ledger.fetch(
+            SQL.list_entries, self._tenant, before, limit, action, of_everyone
+        )
+        return [_entry(row) for row in rows]
 
 
 async def left_behind(

@@ -17,8 +17,10 @@ from contracts.problems import ProblemType
 from contracts.topology import CONTROLS, Stream
 from gateway.audit import Audit, Begun, who_of
 from gateway.audit_store import Deed
+from gateway.bodies import read_json
 from gateway.errors import Refusal
 from gateway.once import Once
+from gateway.requests import SINGLE_AT_MOST_BYTES
 from gateway.routing import Answer, Call
 from gateway.store import TenantStore
 from gateway.views import encode
@@ -78,8 +80,11 @@ class Changes:
         self._bus = bus
         self._one_at_a_time = asyncio.Lock()
 
-    async def make(self, call: Call, body: bytes, wish: Wish) -> Answer:
-        """Carry a wish out and answer 202 with its entry in the audit."""
+    async def make(self, call: Call, wish_in: Callable[[bytes], Wish]) -> Answer:
+        """Carry out what a body wishes for and answer 202 with its entry in the audit."""
+        body = await read_json(call, SINGLE_AT_MOST_BYTES)
+        async with self._once.reading(call, body):
+            wish = wish_in(body)
         who = who_of(call)
 
         async def act(transaction: TenantStore) -> Begun:

@@ -1,11 +1,12 @@
 """Does small changes once for each ``Idempotency-Key``, in one transaction with its answer."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from gateway.acceptance import Acceptance, key_of
-from gateway.errors import KeyInFlight
+from gateway.errors import KeyInFlight, Refusal
 from gateway.routing import Answer, Call
 from gateway.store import Store, TenantStore
 from gateway.submissions import KeyOwner
@@ -42,6 +43,19 @@ class Once:
             return await self._with_key(call, owner, body, act)
         finally:
             self._in_flight.discard(owner)
+
+    @asynccontextmanager
+    async def reading(self, call: Call, body: bytes) -> AsyncIterator[None]:
+        """Let a body be refused in the block, unless its key had another: then that is said."""
+        try:
+            yield
+        except Refusal:
+            await self._acceptance.compare(call, body)
+            raise
+
+    async def compare(self, call: Call, body: bytes) -> None:
+        """Raise the mismatch when the key of a call was answered to another body."""
+        await self._acceptance.compare(call, body)
 
     async def _with_key(
         self, call: Call, owner: KeyOwner, body: bytes, act: Act

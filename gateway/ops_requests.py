@@ -15,11 +15,10 @@ from contracts.oversight import (
     Action,
 )
 from contracts.problems import ProblemType
-from gateway.bodies import read_json
 from gateway.errors import Refusal
 from gateway.filters import Filters, Query
 from gateway.letter_requests import check_reason
-from gateway.requests import SINGLE_AT_MOST_BYTES, decode
+from gateway.requests import decode
 from gateway.routing import Call
 
 LIMIT_DEFAULT = 50
@@ -51,11 +50,6 @@ class LimitBody(msgspec.Struct, kw_only=True):
 _reason = msgspec.json.Decoder(ReasonBody)
 _order = msgspec.json.Decoder(OrderBody)
 _limit = msgspec.json.Decoder(LimitBody)
-
-
-async def read_body(call: Call) -> bytes:
-    """Read the body of a change."""
-    return await read_json(call, SINGLE_AT_MOST_BYTES)
 
 
 def reason_of(body: bytes) -> str:

@@ -201,6 +201,11 @@ class TenantStore:
         self._connection = connection
 
     @property
+    def tenant(self) -> str:
+        """Return whose store it is."""
+        return self._tenant
+
+    @property
     def connection(self) -> "Connection | None":
         """Return the connection whose transaction this store works in, if it does in one."""
         return self._connection

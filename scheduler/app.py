@@ -13,7 +13,7 @@ from scheduler.backlog import BacklogCount
 from scheduler.dead_letters import DeadLetters, Sweep
 from scheduler.jobs import SERVER_AWAY, Job, JobName, run_job
 from scheduler.locks import Locks, open_locks
-from scheduler.metrics import Metrics
+from scheduler.metrics import SPOOL_DEPTH, Metrics
 from scheduler.operation_store import OperationStore
 from scheduler.operations import Operations
 from scheduler.orphans import Orphans
@@ -78,7 +78,7 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
         ]
         write = partial(store.write_runs, service.instance)
         counting = keep_running(
-            "spool_depth",
+            SPOOL_DEPTH,
             depth.step,
             service.stopping,
             metrics.loop_errors,

@@ -46,6 +46,9 @@ _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60
 #: The loop that writes down what the jobs did; it is no job, every process has its own.
 RECORDING = "recording"
 
+#: The loop that counts what waits in the spool; no job either.
+SPOOL_DEPTH = "spool_depth"
+
 
 class Metrics:
     """Counts by verbs; every series exists from the start, so a zero can be seen."""
@@ -164,9 +167,9 @@ class Metrics:
         self._show_zeros()
 
     def _show_zeros(self) -> None:
-        self.loop_errors.labels(loop=RECORDING)
+        for loop in (*JobName, RECORDING, SPOOL_DEPTH):
+            self.loop_errors.labels(loop=loop)
         for job in JobName:
-            self.loop_errors.labels(loop=job)
             self.job_held.labels(job=job)
             self._job_duration.labels(job)
             for outcome in JobOutcome:

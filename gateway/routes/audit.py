@@ -55,12 +55,8 @@ class Records:
     async def list_audit(self, call: Call) -> Answer:
         """Show a page of what operators did, newest first."""
         before, limit, action = audit_page(call)
-        entries = await self._audit.entries(
-            call.principal.tenant,
-            before,
-            limit + 1,
-            action,
-            of_everyone=self._house.owns(call),
+        entries = await self._audit.of(call.principal.tenant).entries(
+            before, limit + 1, action, of_everyone=self._house.owns(call)
         )
         items = entries[:limit]
         cursor = items[-1].id if len(entries) > limit else None

@@ -3,7 +3,6 @@
 from contracts.ids import new_id
 from contracts.operations import OperationKind
 from contracts.oversight import Action
-from gateway.acceptance import key_of
 from gateway.audit import Audit, Begun, who_of
 from gateway.bodies import read_json
 from gateway.letter_requests import (
@@ -13,7 +12,7 @@ from gateway.letter_requests import (
     read_letters_body,
     read_query,
 )
-from gateway.letter_store import LetterStore
+from gateway.letter_store import LetterStore, TenantLetterStore
 from gateway.letter_views import Forecast, LetterGroups, LetterPage, OperationList
 from gateway.once import Once
 from gateway.paths import not_found, uuid_in_path
@@ -68,12 +67,8 @@ class DeadLetters:
     async def list(self, call: Call) -> Answer:
         """Show a page, newest first."""
         asked = read_query(call.query)
-        letters = await self._store.letters(
-            call.principal.tenant,
-            asked.which,
-            asked.before,
-            asked.limit + 1,
-            asked.state,
+        letters = await self._store.of(call.principal.tenant).letters(
+            asked.which, asked.before, asked.limit + 1, asked.state
         )
         page = LetterPage(items=letters[: asked.limit])
         if len(letters) > asked.limit:
@@ -83,8 +78,8 @@ class DeadLetters:
     async def group(self, call: Call) -> Answer:
         """Show what the open ones died of, the most frequent first."""
         asked = read_query(call.query)
-        groups = await self._store.groups(
-            call.principal.tenant, asked.which, LIMIT_AT_MOST
+        groups = await self._store.of(call.principal.tenant).groups(
+            asked.which, LIMIT_AT_MOST
         )
         return Answer(200, encode(LetterGroups(groups=groups)))
 
@@ -98,14 +93,15 @@ class DeadLetters:
 
     async def operations(self, call: Call) -> Answer:
         """Show the newest operations: who did what, and why."""
-        operations = await self._store.operations(
-            call.principal.tenant, _OPERATIONS_SHOWN
+        operations = await self._store.of(call.principal.tenant).operations(
+            _OPERATIONS_SHOWN
         )
         return Answer(200, encode(OperationList(items=operations)))
 
     async def operation(self, call: Call, operation_id: str) -> Answer:
         """Show how far an operation has come."""
-        return await show(self._store, call, operation_id, erasure=False)
+        store = self._store.of(call.principal.tenant)
+        return await show(store, operation_id, erasure=False)
 
     async def stop(self, call: Call, operation_id: str) -> Answer:
         """Stop an operation; what it has done stays done."""
@@ -115,16 +111,16 @@ class DeadLetters:
 
     async def _operate(self, call: Call, kind: OperationKind) -> Answer:
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
-        asked = read_letters_body(body)
+        async with self._once.reading(call, body):
+            asked = read_letters_body(body)
         if asked.dry_run:
-            key_of(call)  # a bad one is refused although nothing needs it
+            await self._once.compare(call, body)
             return await self._forecast(call, asked, kind)
         paced = kind == OperationKind.REPLAY
         who = who_of(call)
 
         async def begin(transaction: TenantStore) -> Begun:
             operation = await self._store.within(transaction).begin(
-                call.principal.tenant,
                 asked.filter,
                 id_=new_id(),
                 kind=kind,
@@ -150,11 +146,9 @@ class DeadLetters:
     async def _forecast(
         self, call: Call, asked: LettersBody, kind: OperationKind
     ) -> Answer:
-        tenant = call.principal.tenant
-        count, refused = await self._store.count(tenant, asked.filter)
-        samples = await self._store.letters(
-            tenant, asked.filter, _EVERYTHING_AFTER, _SAMPLES, OPEN
-        )
+        store = self._store.of(call.principal.tenant)
+        count, refused = await store.count(asked.filter)
+        samples = await store.letters(asked.filter, _EVERYTHING_AFTER, _SAMPLES, OPEN)
         forecast = Forecast(
             dry_run=True,
             count=count,
@@ -164,10 +158,10 @@ class DeadLetters:
         return Answer(200, encode(forecast))
 
 
-async def show(store: LetterStore, call: Call, word: str, *, erasure: bool) -> Answer:
+async def show(store: TenantLetterStore, word: str, *, erasure: bool) -> Answer:
     """Show an operation of one of the two sorts, which need different permissions."""
     id_ = uuid_in_path(word)
-    operation = await store.operation(call.principal.tenant, id_, erasure=erasure)
+    operation = await store.operation(id_, erasure=erasure)
     if operation is None:
         raise not_found("operation")
     return Answer(200, encode(operation))
@@ -184,15 +178,14 @@ async def stop(
 ) -> Answer:
     """Stop an operation and show it; one that has ended stays as it is."""
     id_ = uuid_in_path(word)
-    tenant = call.principal.tenant
 
     async def act(transaction: TenantStore) -> Begun:
         within = store.within(transaction)
         entry = None
-        if await within.stop(tenant, id_, erasure=erasure):
+        if await within.stop(id_, erasure=erasure):
             entry = await audit.record(
                 transaction, call, Action.OPERATION_STOPPED, str(id_), ""
             )
-        return Begun(await show(within, call, word, erasure=erasure), entry)
+        return Begun(await show(within, word, erasure=erasure), entry)
 
     return await audit.once(once, call, b"", act)

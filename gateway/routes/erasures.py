@@ -2,7 +2,6 @@
 
 from contracts.ids import new_id
 from contracts.oversight import Action
-from gateway.acceptance import key_of
 from gateway.audit import Audit, Begun, who_of
 from gateway.bodies import read_json
 from gateway.letter_requests import read_erasure_body
@@ -42,18 +41,18 @@ class Erasures:
     async def create(self, call: Call) -> Answer:
         """Have a recipient erased: what is not sent yet is cancelled, the rest redacted."""
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
-        asked = read_erasure_body(body)
-        tenant = call.principal.tenant
+        async with self._once.reading(call, body):
+            asked = read_erasure_body(body)
         if asked.dry_run:
-            key_of(call)  # a bad one is refused although nothing needs it
-            count = await self._store.count_recipient(tenant, asked.recipient)
+            await self._once.compare(call, body)
+            store = self._store.of(call.principal.tenant)
+            count = await store.count_recipient(asked.recipient)
             return Answer(200, encode(Forecast(dry_run=True, count=count)))
 
         who = who_of(call)
 
         async def begin(transaction: TenantStore) -> Begun:
             operation = await self._store.within(transaction).begin_erasure(
-                tenant,
                 asked.recipient,
                 id_=new_id(),
                 who=who,
@@ -75,7 +74,8 @@ class Erasures:
 
     async def get(self, call: Call, erasure_id: str) -> Answer:
         """Show how far an erasure has come; it never says whose."""
-        return await show(self._store, call, erasure_id, erasure=True)
+        store = self._store.of(call.principal.tenant)
+        return await show(store, erasure_id, erasure=True)
 
     async def stop(self, call: Call, erasure_id: str) -> Answer:
         """Stop an erasure; what is erased stays erased."""

@@ -13,7 +13,6 @@ from gateway.house import House
 from gateway.ops_requests import (
     channel_in_path,
     priority_in_path,
-    read_body,
     reason_of,
 )
 from gateway.principals import Permission
@@ -62,21 +61,22 @@ class Lanes:
     async def pause(self, call: Call, channel: str, priority: str = "") -> Answer:
         """Have nothing sent from a lane; what it holds waits."""
         lane = _lane(channel, priority)
-        body = await read_body(call)
-        reason = reason_of(body)
-        wish = Wish(
-            Action.LANE_PAUSED,
-            target_of_lane(*lane),
-            controls.pause_key(*lane),
-            reason,
-            lambda who, at: Pause(by=who, at=at, reason=reason),
-        )
-        return await self._changes.make(call, body, wish)
+
+        def wish_in(body: bytes) -> Wish:
+            reason = reason_of(body)
+            return Wish(
+                Action.LANE_PAUSED,
+                target_of_lane(*lane),
+                controls.pause_key(*lane),
+                reason,
+                lambda who, at: Pause(by=who, at=at, reason=reason),
+            )
+
+        return await self._changes.make(call, wish_in)
 
     async def resume(self, call: Call, channel: str, priority: str = "") -> Answer:
         """Take a pause back; taking back one that is not there changes nothing."""
         lane = _lane(channel, priority)
-        body = await read_body(call)
 
         async def check() -> None:
             if lane[1] is not None and controls.pause_key(lane[0]) in await standing(
@@ -87,15 +87,17 @@ class Lanes:
                     f"the whole channel {lane[0]} is paused: resume that",
                 )
 
-        wish = Wish(
-            Action.LANE_RESUMED,
-            target_of_lane(*lane),
-            controls.pause_key(*lane),
-            reason_of(body),
-            None,
-            check=check,
-        )
-        return await self._changes.make(call, body, wish)
+        def wish_in(body: bytes) -> Wish:
+            return Wish(
+                Action.LANE_RESUMED,
+                target_of_lane(*lane),
+                controls.pause_key(*lane),
+                reason_of(body),
+                None,
+                check=check,
+            )
+
+        return await self._changes.make(call, wish_in)
 
 
 def _lane(channel: str, priority: str) -> tuple[Channel, Priority | None]:

@@ -13,7 +13,6 @@ from gateway.ops_requests import (
     channel_in_path,
     limit_of,
     order_of,
-    read_body,
     reason_of,
 )
 from gateway.principals import Permission
@@ -74,18 +73,22 @@ class Providers:
 
     async def order(self, call: Call, provider: str) -> Answer:
         """Have a breaker held open, probed or reset."""
-        body = await read_body(call)
-        order, reason = order_of(body)
-        wish = Wish(
-            Action.BREAKER_ORDERED,
-            provider,
-            controls.breaker_key(provider),
-            reason,
-            lambda who, at: BreakerOverride(by=who, at=at, reason=reason, order=order),
-            {"order": order},
-            lambda: self._check(provider),
-        )
-        return await self._changes.make(call, body, wish)
+
+        def wish_in(body: bytes) -> Wish:
+            order, reason = order_of(body)
+            return Wish(
+                Action.BREAKER_ORDERED,
+                provider,
+                controls.breaker_key(provider),
+                reason,
+                lambda who, at: BreakerOverride(
+                    by=who, at=at, reason=reason, order=order
+                ),
+                {"order": order},
+                lambda: self._check(provider),
+            )
+
+        return await self._changes.make(call, wish_in)
 
     async def limit_channel(self, call: Call, channel: str) -> Answer:
         """Set what a channel may send each second."""
@@ -106,32 +109,34 @@ class Providers:
         return await self._clear(call, controls.provider_rate_key(provider), provider)
 
     async def _limit(self, call: Call, key: str, provider: str | None = None) -> Answer:
-        body = await read_body(call)
-        per_second, reason = limit_of(body)
-        wish = Wish(
-            Action.LIMIT_SET,
-            key.removeprefix(controls.RATE_PREFIX),
-            key,
-            reason,
-            lambda who, at: RateLimit(
-                by=who, at=at, reason=reason, per_second=per_second
-            ),
-            {"per_second": per_second},
-            lambda: self._check(provider),
-        )
-        return await self._changes.make(call, body, wish)
+        def wish_in(body: bytes) -> Wish:
+            per_second, reason = limit_of(body)
+            return Wish(
+                Action.LIMIT_SET,
+                key.removeprefix(controls.RATE_PREFIX),
+                key,
+                reason,
+                lambda who, at: RateLimit(
+                    by=who, at=at, reason=reason, per_second=per_second
+                ),
+                {"per_second": per_second},
+                lambda: self._check(provider),
+            )
+
+        return await self._changes.make(call, wish_in)
 
     async def _clear(self, call: Call, key: str, provider: str | None = None) -> Answer:
-        body = await read_body(call)
-        wish = Wish(
-            Action.LIMIT_CLEARED,
-            key.removeprefix(controls.RATE_PREFIX),
-            key,
-            reason_of(body),
-            None,
-            check=lambda: self._check(provider),
-        )
-        return await self._changes.make(call, body, wish)
+        def wish_in(body: bytes) -> Wish:
+            return Wish(
+                Action.LIMIT_CLEARED,
+                key.removeprefix(controls.RATE_PREFIX),
+                key,
+                reason_of(body),
+                None,
+                check=lambda: self._check(provider),
+            )
+
+        return await self._changes.make(call, wish_in)
 
     async def _check(self, provider: str | None) -> None:
         """Raise ``not-found`` for a provider that no dispatcher has and nothing is set for."""

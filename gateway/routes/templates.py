@@ -54,7 +54,8 @@ class TemplateRoutes:
     async def create(self, call: Call) -> Answer:
         """Keep a template under a name that is free."""
         body = await read_json(call, SINGLE_AT_MOST_BYTES)
-        draft = await check_template(decode_template(body))
+        async with self._once.reading(call, body):
+            draft = await check_template(decode_template(body))
         id_ = new_id()
 
         async def act(store: TenantStore) -> Answer:

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.keys import Role
+from contracts.mesh import ProviderReading
 from contracts.settings import MeshSettings
 from gateway.description import openapi
 from gateway.description.tables import OPERATIONS
@@ -23,6 +24,7 @@ from ops.runtime.ledger import Ledger
 from tests.integration.conftest import database_made
 from tests.integration.gateway.blocking import blocked_ledger
 from tests.integration.gateway.gateways import RunningGateway, running_gateway
+from tests.integration.gateway.operators import say, state_of
 from tests.integration.gateway.test_ingest import key_made
 from tests.servers import Stack
 
@@ -123,6 +125,10 @@ async def gateways(
             name: await stack.enter_async_context(running_gateway(shared, **own))
             for name, (shared, own) in kinds.items()
         }
+        acme = ProviderReading(name="acme")
+        await say(
+            bus, running["TOCSIN"], state_of("dispatcher", "one", providers=[acme])
+        )
         follower = await running["FULL"].http.ws_connect(live.PATH)
         yield running
         await follower.close()

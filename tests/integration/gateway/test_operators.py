@@ -78,7 +78,7 @@ async def entries(ledger: Ledger) -> list[AuditEntry]:
     """Return the whole audit, oldest first."""
     store = AuditStore(ledger)
     newest = UUID(int=(1 << 128) - 1)
-    found = await store.entries("default", newest, 1000, None, of_everyone=True)
+    found = await store.of("default").entries(newest, 1000, None, of_everyone=True)
     return found[::-1]
 
 

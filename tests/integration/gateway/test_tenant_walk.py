@@ -7,6 +7,7 @@ tenant nobody would miss fails ``test_the_walk_misses_no_tenant``.
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -20,8 +21,10 @@ from contracts.ids import new_id
 from contracts.keys import Role
 from contracts.oversight import recipient_hash
 from contracts.settings import MeshSettings
+from gateway import audit_store, letter_store, store
+from gateway.letter_store import LetterStore
 from gateway.routes.templates import PATH as TEMPLATES
-from gateway.store import SQL, Store
+from gateway.store import Store
 from ops import keys
 from ops.runtime.bus import Bus
 from ops.runtime.controls import set_control
@@ -34,6 +37,7 @@ from tests.integration.gateway.gateways import (
     running_gateway,
 )
 from tests.integration.gateway.operators import OPS
+from tests.integration.scheduler.seeds import give_up
 from tests.waiting import until
 
 OURS = {"channel": "sms", "recipient": "+15555550123", "content": "only for acme"}
@@ -52,6 +56,14 @@ ERASURES = "/api/v1/privacy/erasures"
 ALL_LETTERS = {"all": True, "reason": "walked"}
 WALKED = {"reason": "walked"}
 ERASE_US = {"recipient": OURS["recipient"], "reason": "walked"}
+
+#: Every statement that is bound to a tenant, with the file it is of.
+BOUND = [
+    (module, name)
+    for module in (store, letter_store, audit_store)
+    for name in sorted(module.SQL.names())
+    if "tenant = $1" in getattr(module.SQL, name)
+]
 
 
 class Walked(NamedTuple):
@@ -184,6 +196,8 @@ async def make(gateway: RunningGateway, idempotency_key: str = "k") -> Made:
     batch = await gateway.post(
         {"notifications": [OURS] * 3}, BATCHES, Authorization=key
     )
+    lost = await gateway.post(OURS, Authorization=key)
+    await give_up(gateway.ledger, [UUID((await lost.json())["id"])])
     replay = await gateway.post(ALL_LETTERS, f"{LETTERS}/replay", Authorization=key)
     erasure = await gateway.post(ERASE_US, ERASURES, Authorization=key)
     limit = RateLimit(by="walk", at=datetime.now(UTC), per_second=9)
@@ -219,6 +233,7 @@ async def walk_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
     before = await seen_by_us(gateway, made)
     stranger = await key_for("other")
     await look_up_as_a_stranger(gateway, made, stranger)
+    await operate_as_a_stranger(gateway, made, stranger)
     for (method, rule), walked in ROUTES.items():
         path = made.path(rule)
         response = await ask(
@@ -253,6 +268,37 @@ async def look_up_as_a_stranger(
         assert (await ours.json())["items"], by
     theirs = await gateway.get(f"{OPS}/audit", Authorization=stranger)
     assert (await theirs.json())["items"] == []
+
+
+async def operate_as_a_stranger(
+    gateway: RunningGateway, made: Made, stranger: str
+) -> None:
+    """Look at dead letters and operations, and begin some; what is there is all ours."""
+
+    async def listed(path: str, key: str) -> list[Any]:
+        shown = await (await gateway.get(path, Authorization=key)).json()
+        return [each for items in shown.values() for each in items]
+
+    async def counted(path: str, body: dict[str, Any], key: str) -> int:
+        answer = await (await gateway.post(body, path, Authorization=key)).json()
+        return int(answer["count"] if "dry_run" in body else answer["total"])
+
+    for path in (LETTERS, f"{LETTERS}/groups", OPERATIONS):
+        assert await listed(path, stranger) == [], path
+        assert await listed(path, made.key), path
+    for path, body in (
+        (f"{LETTERS}/replay", ALL_LETTERS),
+        (f"{LETTERS}/discard", ALL_LETTERS),
+        (ERASURES, ERASE_US),
+    ):
+        forecast = body | {"dry_run": True}
+        assert await counted(path, forecast, made.key), path
+        assert await counted(path, forecast, stranger) == 0, path
+        assert await counted(path, body, stranger) == 0, path
+    # past the route, which shows what was stopped and undoes it when there is nothing to show
+    theirs = LetterStore(gateway.ledger).of("other")
+    assert not await theirs.stop(UUID(made.ids["operation_id"]), erasure=False)
+    assert not await theirs.stop(UUID(made.ids["erasure_id"]), erasure=True)
 
 
 async def tells_nothing_of_ours(response: aiohttp.ClientResponse) -> None:
@@ -296,9 +342,9 @@ async def share_a_key(gateway: RunningGateway, made: Made, stranger: str) -> Non
 async def follow_as_a_stranger(gateway: RunningGateway, made: Made) -> None:
     """Ask for our changes as a stream of theirs would, past the route's own check."""
     ours = UUID(made.ids["notification_id"])
-    store = Store(gateway.ledger)
-    assert await store.of("acme").changes_after([ours], [0])
-    assert await store.of("other").changes_after([ours], [0]) == []
+    changes = Store(gateway.ledger)
+    assert await changes.of("acme").changes_after([ours], [0])
+    assert await changes.of("other").changes_after([ours], [0]) == []
 
 
 async def lose_a_member(gateway: RunningGateway, made: Made) -> None:
@@ -336,18 +382,19 @@ async def test_a_stranger_sees_and_changes_nothing(gateway: RunningGateway) -> N
     await walk_as_a_stranger(gateway, await make(gateway))
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in SQL.names() if "tenant = $1" in getattr(SQL, name))
-)
+@pytest.mark.parametrize(("module", "name"), BOUND)
 async def test_the_walk_misses_no_tenant(
-    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch, name: str
+    gateway: RunningGateway,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    name: str,
 ) -> None:
     """Without its tenant, any one statement is found out."""
     made = await make(gateway)
     blind = re.sub(
-        r"(\w+\.)?tenant = \$1\b", "$1::text IS NOT NULL", getattr(SQL, name)
+        r"(\w+\.)?tenant = \$1\b", "$1::text IS NOT NULL", getattr(module.SQL, name)
     )
-    monkeypatch.setitem(SQL._statements, name, blind)
+    monkeypatch.setitem(module.SQL._statements, name, blind)
     with pytest.raises(AssertionError):
         await walk_as_a_stranger(gateway, made)
 

@@ -23,7 +23,7 @@ def test_every_label_set_is_there_at_zero() -> None:
         for outcome in OutcomeClass:
             assert value("tocsin_attempts_total", **lane, outcome=outcome) == 0
         assert value("tocsin_claims_total", **lane) == 0
-        assert value("tocsin_in_flight", **lane) == 0
+        assert value("tocsin_in_flight_notifications", **lane) == 0
     for channel in Channel:
         assert value("tocsin_loop_errors_total", loop=f"pump.{channel}") == 0
         for reason in UNCLAIMED:

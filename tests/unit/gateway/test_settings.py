@@ -104,3 +104,8 @@ def test_what_the_contract_says_holds_unless_it_is_set() -> None:
 
     assert settings.gateway_idempotency_hours == 24
     assert settings.gateway_rate_limit == 6_000
+    assert settings.gateway_header_seconds == 10
+    assert settings.gateway_body_seconds == 30
+    assert settings.gateway_answer_seconds == 60
+    assert settings.gateway_send_seconds == 30
+    assert settings.gateway_cors_origins == ()

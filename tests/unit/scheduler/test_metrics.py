@@ -18,7 +18,7 @@ def test_every_series_is_there_from_the_start():
         lines = generate_latest(registry).decode().splitlines()
         return sum(line.startswith(f"tocsin_scheduler_{name}") for line in lines)
 
-    assert series("loop_errors_total{") == len(JobName) + 1
+    assert series("loop_errors_total{") == len(JobName) + 2
     assert series("job_runs_total{") == len(JobName) * len(JobOutcome)
     assert series("job_duration_seconds_count{") == len(JobName)
     assert series("job_held{") == len(JobName)
