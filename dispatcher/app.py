@@ -139,15 +139,14 @@ class Dispatcher:
 
     def _stir(self) -> None:
         """Let a change of limits, pauses or providers take effect at once."""
-        for route in self._routes.values():
-            route.refresh()
+        self.carriers.refresh()
         for pump in self._pumps:
             pump.stir()
 
     async def _watch_providers(self) -> None:
         await self._breakers.tick()
+        self.carriers.refresh()
         for channel, route in self._routes.items():
-            route.refresh()
             parts = {leg.name: leg.share for leg in route.legs}
             self._metrics.shares_are(channel, parts)
 

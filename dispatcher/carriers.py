@@ -1,7 +1,7 @@
 """Opens the providers that the routes name, and opens others when the file changes."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from contracts.channels import Channel
 from dispatcher import routes as files
 from dispatcher.breakers import HealthPolicy
 from dispatcher.errors import RoutesInvalid
+from dispatcher.places import Narrow, places
 from dispatcher.providers import discovery
 from dispatcher.providers.port import Provider
 from dispatcher.rates import Rates
@@ -23,7 +24,6 @@ from dispatcher.slots import Slots
 log = structlog.stdlib.get_logger()
 
 _LOOK_SECONDS = 1.0
-_SLOTS_AT_LEAST = 4
 
 
 class Carriers:
@@ -54,6 +54,7 @@ class Carriers:
         self._rates = rates
         self._on_change = on_change
         self._opened: dict[tuple[str, str], Provider] = {}
+        self._narrow: dict[tuple[Channel, Provider], Narrow] = {}
         self._version = _version(self._path)
         self.asked = asyncio.Event()  #: set to have the file read again
 
@@ -77,10 +78,9 @@ class Carriers:
         )
         for channel, route in self._routes.items():
             route.replace(
-                self._leg(leg, providers[leg.name]) for leg in legs.get(channel, ())
+                self._leg(channel, leg, providers[leg.name])
+                for leg in legs.get(channel, ())
             )
-            carried = [providers[leg.name] for leg in legs.get(channel, ())]
-            self._slots[channel].resize(concurrency(self._concurrency, carried))
         log.info(
             "routes.loaded",
             **{channel: [leg.name for leg in way] for channel, way in legs.items()},
@@ -99,12 +99,23 @@ class Carriers:
         return self._opened[name, kind]
 
     def _policy(self, routes: Routes, provider: Provider) -> HealthPolicy:
-        places = provider.concurrency or self._concurrency
-        at_once = min(places, self._concurrency)
+        at_once = places(provider, self._concurrency)
         return routes.health.fitted(at_once, provider.timeout_seconds)
 
-    def _leg(self, leg: Leg, provider: Provider) -> RouteLeg:
+    def _leg(self, channel: Channel, leg: Leg, provider: Provider) -> RouteLeg:
+        if provider.concurrency is not None:
+            # The same as before the file was read again: its sends go on.
+            key = channel, provider
+            if key not in self._narrow:
+                self._narrow[key] = Narrow(provider, self._concurrency)
+            provider = self._narrow[key]
         return RouteLeg(leg.name, provider, leg.weight, self._breakers.of(leg.name))
+
+    def refresh(self) -> None:
+        """Divide the traffic anew, and send as much at a time as those who get it bear."""
+        for channel, route in self._routes.items():
+            route.refresh()
+            self._slots[channel].resize(concurrency(self._concurrency, route.used))
 
     async def look(self) -> None:
         """Wait a second, and go by the file if it has changed or somebody asked."""
@@ -121,15 +132,11 @@ class Carriers:
             log.error("routes.refused", error=str(error))  # noqa: TRY400 (words suffice)
 
 
-def concurrency(at_most: int, providers: list[Provider]) -> int:
-    """Return how many sends of a channel may be in flight: what its widest provider carries.
-
-    Two lanes without work hold a slot each, so that fewer than four would starve the third.
-    """
+def concurrency(at_most: int, providers: Sequence[Provider]) -> int:
+    """Return how many sends of a channel may be in flight: what its providers bear together."""
     if not providers:
         return at_most
-    widest = max(at_most if p.concurrency is None else p.concurrency for p in providers)
-    return min(at_most, max(widest, _SLOTS_AT_LEAST))
+    return min(at_most, sum(places(provider, at_most) for provider in providers))
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

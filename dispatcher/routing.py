@@ -9,6 +9,7 @@ from typing import NamedTuple
 from contracts.channels import Channel
 from dispatcher.breakers import Breaker
 from dispatcher.pacing import Pacing
+from dispatcher.places import Narrow
 from dispatcher.providers.port import Provider
 from dispatcher.rates import Rates
 from dispatcher.sharing import Breakers
@@ -47,6 +48,7 @@ class RouteLeg:
         self.credit = 0.0
         self.purse = 0  #: tokens in hand of a provider with a limit of its own
         self.pick = Pick(name, provider, breaker)
+        self._narrow = provider if isinstance(provider, Narrow) else None
 
     def go_by(self, rate: float) -> None:
         """Take its limit; tokens and debts of another one are worth nothing at this."""
@@ -58,6 +60,16 @@ class RouteLeg:
     def has_token(self) -> bool:
         """Say whether a message may go this way."""
         return not self.rate or self.purse > 0
+
+    @property
+    def places(self) -> float:
+        """Return how many sends may begin beside those under way."""
+        return math.inf if self._narrow is None else self._narrow.free
+
+    @property
+    def is_simple(self) -> bool:
+        """Say whether neither tokens nor places are counted."""
+        return not self.rate and self._narrow is None
 
 
 class Route:
@@ -92,7 +104,7 @@ class Route:
             leg.go_by(self._rates.provider(leg.name))
         used = [leg for leg in self._legs if leg.share]
         probing = any(leg.breaker.may_probe for leg in self._legs)
-        simple = len(used) == 1 and not used[0].rate and not probing
+        simple = len(used) == 1 and used[0].is_simple and not probing
         self._only = used[0].pick if simple else None
 
     def passage(self) -> Passage:
@@ -100,9 +112,21 @@ class Route:
         if self._only or not self._legs or any(leg.share for leg in self._legs):
             return Passage.OPEN
         now = time.monotonic()
-        if any(leg.breaker.reserve_probe(self._channel, now) for leg in self._legs):
+        if self._leg_to_probe(now) is not None:
             return Passage.PROBE
         return Passage.SHUT
+
+    def _leg_to_probe(self, now: float) -> RouteLeg | None:
+        for leg in self._legs:
+            if leg.places and leg.breaker.reserve_probe(self._channel, now):
+                return leg
+        return None
+
+    @property
+    def used(self) -> Sequence[Provider]:
+        """Return the providers that may be sent to, or all when none may."""
+        used = [leg for leg in self._legs if leg.share] or self._legs
+        return [leg.provider for leg in used]
 
     @property
     def is_limited(self) -> bool:
@@ -117,24 +141,28 @@ class Route:
     async def reserve(self, wanted: int) -> Grant:
         """Return how many of ``wanted`` messages the providers' own limits allow.
 
-        Tokens stay in hand until ``pick`` uses them, so asking again costs nothing.
+        Tokens stay in hand until ``pick`` uses them, so asking again costs nothing. What a
+        provider has no place for goes to another: where that one is limited, places count too.
         """
         if self._only or not self._legs:
             return Grant(wanted, 0.0)
         used = [leg for leg in self._legs if leg.share]
-        free = any(not leg.rate for leg in used)
         wait = math.inf
         for leg in used:
             if leg.rate:
                 lacking = math.ceil(wanted * leg.share) - leg.purse
                 wait = min(wait, await self._fill(leg, lacking))
-        if free:
+        if _need_no_tokens(used):
             return Grant(wanted, 0.0)
-        # What one provider has no tokens for, another may have.
-        for leg in used:
-            lacking = wanted - sum(leg.purse for leg in used)
-            wait = min(wait, await self._fill(leg, lacking))
-        there = max(0, sum(leg.purse for leg in used))
+        # What one provider has no tokens or places for, another may have.
+        places = [leg.places if len(used) > 1 else math.inf for leg in used]
+        for leg, free in zip(used, places, strict=True):
+            if leg.rate:
+                useful = min(wanted - _room(used, places), free - leg.purse)
+                wait = min(wait, await self._fill(leg, int(useful)))
+        there = max(0, int(_room(used, places)))
+        if any(map(math.isfinite, places)):
+            wait = 0.0  # a place may be free at any moment
         return Grant(min(there, wanted), 0.0 if there >= wanted else wait)
 
     async def _fill(self, leg: RouteLeg, lacking: int) -> float:
@@ -149,23 +177,37 @@ class Route:
         if self._only is not None:
             return self._only
         now = time.monotonic()
-        for leg in self._legs:
-            if leg.breaker.reserve_probe(self._channel, now):
-                leg.breaker.probe()
-                return leg.pick._replace(probe=True)
-        used = [leg for leg in self._legs if leg.share]
-        if not used:
+        if (leg := self._leg_to_probe(now)) is not None:
+            leg.breaker.probe()
+            return leg.pick._replace(probe=True)
+        able = [leg for leg in self._legs if leg.share and leg.places]
+        if not able:
             return None
-        for leg in used:
+        for leg in able:
             leg.credit += leg.share
         # Owed tokens: a breaker that opened a moment ago has left its messages to the others.
         chosen = max(
-            [leg for leg in used if leg.has_token] or used, key=lambda leg: leg.credit
+            [leg for leg in able if leg.has_token] or able, key=lambda leg: leg.credit
         )
-        chosen.credit -= 1.0
+        chosen.credit -= sum(leg.share for leg in able)
         if chosen.rate:
             chosen.purse -= 1
         return chosen.pick
+
+
+def _need_no_tokens(used: Sequence[RouteLeg]) -> bool:
+    """Say whether no message is left over for a provider with a limit of its own."""
+    if not any(leg.rate for leg in used):
+        return bool(used)
+    return any(leg.is_simple for leg in used)
+
+
+def _room(used: Sequence[RouteLeg], places: Sequence[float]) -> float:
+    """Return how many messages could go to these providers now."""
+    return sum(
+        min(free, leg.purse) if leg.rate else free
+        for leg, free in zip(used, places, strict=True)
+    )
 
 
 def shares(weights: Sequence[float], health: Sequence[float]) -> list[float]:

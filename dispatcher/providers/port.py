@@ -76,7 +76,10 @@ class Provider(Protocol):
     channels: frozenset[Channel]
     timeout_seconds: float
     concurrency: int | None = None
-    """Sends of one channel at a time; None takes as many as come, less than 4 counts as 4."""
+    """Sends of one channel at a time; None takes as many as come, less than 4 counts as 4.
+
+    It is read once, after the provider was opened.
+    """
 
     async def send(self, message: OutboundMessage) -> Outcome:
         """Make one attempt."""

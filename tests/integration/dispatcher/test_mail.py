@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest_asyncio
 
@@ -10,6 +11,7 @@ from contracts.settings import MeshSettings
 from dispatcher.settings import DispatcherSettings
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
+from tests.integration.dispatcher.endpoint import running_endpoint
 from tests.integration.dispatcher.running import (
     bus_is_empty,
     details_of,
@@ -61,6 +63,35 @@ async def test_emails_are_delivered_over_no_more_connections_than_allowed(
         "smtp",
         f"{ids[0]}@tocsin.example",
     )
+
+
+async def test_on_a_mixed_route_no_mail_waits_for_a_connection_until_it_is_late(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    server: MailServer,
+    tmp_path: Path,
+) -> None:
+    server.answer_seconds = 0.3
+    os.environ["TOCSIN_SMTP_TIMEOUT_SECONDS"] = "3"
+    routes = tmp_path / "routes.toml"
+    routes.write_text(
+        "[channels.email]\nproviders ="
+        " [{ name = 'smtp', weight = 9 }, { name = 'webhook' }]\n"
+    )
+    mixed = ours.model_copy(update={"dispatcher_routes": routes})
+    ids = await seed_notifications(ledger, bus, 100, channel=Channel.EMAIL)
+    async with running_endpoint() as endpoint:
+        os.environ["TOCSIN_WEBHOOK_URL"] = endpoint.url
+        async with running_dispatcher(mixed):
+            await until(
+                lambda: have_status(ledger, ids, "delivered"), timeout_seconds=30
+            )
+
+    rows = await ledger.fetch("SELECT DISTINCT attempts FROM notification")
+    assert {row["attempts"] for row in rows} == {1}
+    assert len(server.mails) >= 4
+    assert len(endpoint.received) == 100 - len(server.mails)
 
 
 async def test_a_refusal_is_kept_without_whom_it_was_for(

@@ -36,6 +36,7 @@ class MailServer(FarSide):
         self.mails: list[EmailMessage] = []
         self.logins: list[bool] = []
         self.opened = 0  #: connections ever made
+        self.answer_seconds = 0.0  #: until a mail is answered
         self.answers: dict[str, str] = {}  #: to a command, instead of the usual one
         self.password = PASSWORD
         self._lines: set[_Line] = set()
@@ -126,6 +127,7 @@ class MailServer(FarSide):
         self, server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
         self.heard += 1
+        await asyncio.sleep(self.answer_seconds)
         assert isinstance(envelope.content, bytes)
         mail = message_from_bytes(envelope.content, policy=SMTPUTF8)
         assert isinstance(mail, EmailMessage)

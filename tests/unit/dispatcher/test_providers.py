@@ -223,15 +223,24 @@ def test_every_setting_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("at_most", "carries", "expected"),
-    [(200, None, 200), (200, 10, 10), (8, 10, 8), (200, 1, 4)],
+    [
+        (200, [None], 200),
+        (200, [10], 10),
+        (8, [10], 8),
+        (200, [1], 4),
+        (200, [10, 16], 26),
+        (20, [10, 16], 20),
+        (200, [10, None], 200),
+    ],
 )
-def test_a_channel_has_no_more_in_flight_than_its_provider_carries(
-    at_most: int, carries: int | None, expected: int
+def test_a_channel_has_no_more_in_flight_than_its_providers_bear_together(
+    at_most: int, carries: list[int | None], expected: int
 ) -> None:
-    provider = NoopProvider(NoopSettings())
-    provider.concurrency = carries
+    providers = [NoopProvider(NoopSettings()) for _ in carries]
+    for provider, carried in zip(providers, carries, strict=True):
+        provider.concurrency = carried
 
-    assert concurrency(at_most, [provider]) == expected
+    assert concurrency(at_most, providers) == expected
 
 
 def test_a_second_provider_of_a_kind_has_its_own_variables(
