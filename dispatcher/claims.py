@@ -52,6 +52,7 @@ class Claims:
         self._lease_seconds = lease_seconds
         self._stopping = stopping
         self._one_looks_for_room = asyncio.Lock()
+        self._asking: set[UUID] = set()  #: claims may be committed and not answered yet
 
     async def claim(self, group: Sequence[Holding]) -> list[Holding]:
         """Claim what may be sent now and return it.
@@ -62,13 +63,15 @@ class Claims:
         # Two messages may name one notification: the first gets the claim, the other is
         # answered as if it were somebody else's. A claim that is held here is not made
         # again, even if its lease ran out while the ledger was away: its send may be under
-        # way, or its outcome about to be written.
-        held = self._leases.claimed_ids()
+        # way, or its outcome about to be written. Nor is one that another task is asking for:
+        # both would take what was committed and not answered for theirs.
+        held = self._leases.claimed_ids() | self._asking
         first: dict[UUID, Holding] = {}
         for holding in group:
             self._leases.hold(holding)
             if holding.id not in held:
                 first.setdefault(holding.id, holding)
+        self._asking |= first.keys()
         try:
             claimed = await self._lease(first, self._store.claim)
             left = {id_: first[id_] for id_ in first if first[id_].claim is None}
@@ -78,6 +81,8 @@ class Claims:
         except BaseException:
             await self.put_back(group, _AFTER_FAILURE_SECONDS)
             raise
+        finally:
+            self._asking -= first.keys()
         self._metrics.claimed(Counter(holding.lane for holding in claimed))
         await self._answers.announce(
             [processing(holding.claim) for holding in claimed if holding.claim]
