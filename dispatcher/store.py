@@ -22,6 +22,9 @@ statements = Statements(Path(__file__).with_name("store.sql"))
 _CHANNELS = {str(channel): channel for channel in Channel}
 _PRIORITIES = {str(priority): priority for priority in Priority}
 
+#: Less than the ledger's own patience, which ends with a question to the server.
+_PATIENCE_SECONDS = 10.0
+
 
 class Sighting(msgspec.Struct, frozen=True):
     """What the ledger says of a row that was not claimed."""
@@ -65,19 +68,31 @@ class Store:
 
     ``owner`` is unique to the process and its life: a lease with this name is nobody
     else's, so what an unanswered claim committed can be taken back.
+
+    A statement that is not answered within ``patience_seconds`` is given up by hanging up,
+    which needs no answer: a host that vanished keeps no connection of the pool.
     """
 
-    def __init__(self, ledger: Ledger, owner: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        owner: str,
+        lease_seconds: float,
+        *,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._ledger = ledger
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._patience_seconds = patience_seconds
+
+    async def _fetch(self, statement: str, *args: object) -> list[asyncpg.Record]:
+        return await self._ledger.fetch_within(self._patience_seconds, statement, *args)
 
     async def claim(self, ids: Sequence[UUID]) -> list[Claim]:
         """Lease what may be sent now."""
         return _claims(
-            await self._ledger.fetch(
-                statements.claim, ids, self._lease_seconds, self._owner
-            )
+            await self._fetch(statements.claim, ids, self._lease_seconds, self._owner)
         )
 
     async def claim_suspects(
@@ -89,7 +104,7 @@ class Store:
         has lost more than that is left to be given up.
         """
         return _claims(
-            await self._ledger.fetch(
+            await self._fetch(
                 statements.claim_suspects,
                 ids,
                 self._lease_seconds,
@@ -105,21 +120,19 @@ class Store:
         The caller leaves out the ids it knows it holds.
         """
         return _claims(
-            await self._ledger.fetch(
-                statements.adopt, ids, self._lease_seconds, self._owner
-            )
+            await self._fetch(statements.adopt, ids, self._lease_seconds, self._owner)
         )
 
     async def look(self, ids: Sequence[UUID]) -> list[Sighting]:
         """Say why rows were not claimed; what is missing is no notification."""
-        rows = await self._ledger.fetch(statements.look, ids)
+        rows = await self._fetch(statements.look, ids)
         return [
             Sighting(row["id"], Status(row["status"]), *tuple(row)[2:]) for row in rows
         ]
 
     async def give_up(self, ids: Sequence[UUID]) -> list[StatusChanged]:
         """Fail what has expired or has no attempt left; return what was failed."""
-        rows = await self._ledger.fetch(statements.give_up, ids)
+        rows = await self._fetch(statements.give_up, ids)
         return [
             StatusChanged(
                 notification_id=row["id"],
@@ -142,7 +155,7 @@ class Store:
         self, results: Sequence[Result]
     ) -> dict[tuple[UUID, int], Settled]:
         """Write results whose claims still stand; return those, by id and fence."""
-        rows = await self._ledger.fetch(
+        rows = await self._fetch(
             statements.settle,
             [r.id for r in results],
             [r.fence for r in results],
@@ -162,7 +175,7 @@ class Store:
         self, results: Sequence[Result]
     ) -> dict[tuple[UUID, int], Settled]:
         """Trace results whose lease was lost; return those that had been written after all."""
-        rows = await self._ledger.fetch(
+        rows = await self._fetch(
             statements.record_late,
             [r.id for r in results],
             [r.fence for r in results],
@@ -175,9 +188,7 @@ class Store:
         self, ids: Sequence[UUID], fences: Sequence[int]
     ) -> set[tuple[UUID, int]]:
         """Extend leases, and return the ids and fences that are still ours."""
-        rows = await self._ledger.fetch(
-            statements.renew, ids, fences, self._lease_seconds
-        )
+        rows = await self._fetch(statements.renew, ids, fences, self._lease_seconds)
         return {(row["id"], row["sequence"]) for row in rows}
 
 

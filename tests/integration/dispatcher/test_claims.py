@@ -1,11 +1,15 @@
 """Claims whose answer does not come."""
 
 import asyncio
+from uuid import UUID
 
 import asyncpg
+import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import PostgresDsn
 
 from contracts.channels import Channel, Lane, Priority
+from contracts.settings import MeshSettings
 from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.claims import Claims
@@ -14,9 +18,10 @@ from dispatcher.leases import Leases
 from dispatcher.metrics import Metrics
 from dispatcher.store import Store
 from ops.runtime.bus import Bus
-from ops.runtime.ledger import Ledger
+from ops.runtime.ledger import AWAY, Ledger, open_ledger
 from tests.integration.dispatcher.running import waits_for_a_lock
 from tests.integration.factories import seed_notifications
+from tests.relay import relay
 from tests.waiting import until
 
 LANE = Lane(Channel.SMS, Priority.HIGH)
@@ -64,6 +69,33 @@ async def test_two_messages_of_a_claim_that_was_not_answered_are_one_claim(
 
     assert len(claimed) == 1
     await beside.close()
+
+
+async def test_a_statement_is_given_up_though_its_server_says_nothing_any_more(
+    ledger: Ledger, settings: MeshSettings
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    async with relay(str(settings.postgres_dsn)) as wire:
+        over = settings.model_copy(
+            update={"postgres_dsn": PostgresDsn(wire.url), "postgres_pool_size": 1}
+        )
+        async with open_ledger(over) as ours:
+            store = Store(ours, "one/1f", LEASE_SECONDS, patience_seconds=0.5)
+            await store.look([id_])
+            wire.open.clear()
+            async with asyncio.timeout(10):
+                for _ in range(2):
+                    with pytest.raises(TimeoutError):
+                        await store.claim([id_])
+            wire.open.set()
+            await until(lambda: answers_look(store, id_))
+
+
+async def answers_look(store: Store, id_: UUID) -> bool:
+    try:
+        return bool(await store.look([id_]))
+    except AWAY:
+        return False
 
 
 async def is_processing(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
