@@ -149,8 +149,9 @@ class WebhookProvider(Provider):
                 response.release()
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
+                # It says something of the name's server now, and nothing of the notification.
                 return Outcome(
-                    kind=OutcomeClass.PERMANENT,
+                    kind=OutcomeClass.TRANSIENT,
                     code="address_refused",
                     words=str(error.os_error),
                 )
