@@ -54,7 +54,7 @@ class Holding:
         self.id = id_
         self.lane = lane
         self.reply = reply
-        self.since = time.monotonic()  #: when the bus or the ledger last heard of it
+        self.since = time.monotonic()  #: when it came, or the ledger last heard of it
         self.claim: Claim | None = None
         self.has_outcome = False
         self.leased_until = 0.0  #: on the monotonic clock; 0 once the lease is lost

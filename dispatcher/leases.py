@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -24,8 +24,8 @@ class Leases:
     """Everything this process holds, from a message's arrival to its answer.
 
     Three times in the span of a lease, whatever has been held for a third of it is renewed
-    by one statement, and the bus is told that its message is being worked on. What settles
-    faster, which is nearly all, is never touched.
+    by one statement, and the bus is told that its message is being worked on. Neither waits
+    for the other. What settles faster, which is nearly all, is never touched.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Leases:
         self._lease_seconds = lease_seconds
         self._period_seconds = lease_seconds / 3
         self._held: set[Holding] = set()
+        self._held_before: set[Holding] = set()  #: when the bus was last told
 
     def __len__(self) -> int:
         return len(self._held)
@@ -63,21 +64,31 @@ class Leases:
 
     async def run(self) -> None:
         """Renew until cancelled, which comes after the last outcome is settled."""
+        async with asyncio.TaskGroup() as loops:
+            for name, act in (("leases", self.renew), ("progress", self.work_on)):
+                loops.create_task(self._repeat(name, act), name=name)
+
+    async def _repeat(self, name: str, act: Callable[[], Awaitable[None]]) -> None:
         never = asyncio.Event()
 
         async def turn() -> None:
             await asyncio.sleep(self._period_seconds)
-            await self.renew()
+            await act()
 
         await keep_running(
-            "leases", turn, never, self._metrics.loop_errors, expected=ledger.AWAY
+            name, turn, never, self._metrics.loop_errors, expected=ledger.AWAY
         )
+
+    async def work_on(self) -> None:
+        """Tell the bus of every message that was held the last time too."""
+        still = self._held & self._held_before
+        self._held_before = set(self._held)
+        await self._answers.send([answers.work_on(holding.reply) for holding in still])
 
     async def renew(self) -> None:
         """Renew what was last heard of a third of a lease ago, or nearly."""
         heard_before = time.monotonic() - 0.9 * self._period_seconds
         aged = [holding for holding in self._held if holding.since <= heard_before]
-        await self._answers.send([answers.work_on(holding.reply) for holding in aged])
         leased = [h for h in aged if h.claim is not None and h.leased_until > 0]
         # Claims and outcomes lock rows in the order of their ids too: no deadlocks.
         leased.sort(key=lambda holding: holding.id.int)
@@ -87,9 +98,7 @@ class Leases:
     async def _renew_group(self, group: Sequence[Holding]) -> None:
         asked_at = time.monotonic()
         ids, fences = zip(*(self._key(holding) for holding in group), strict=True)
-        # A ledger that hangs must not keep the bus from hearing of the next turn.
-        async with asyncio.timeout(self._period_seconds):
-            kept = await self._store.renew(ids, fences)
+        kept = await self._store.renew(ids, fences, self._period_seconds)
         lost = 0
         for holding in group:
             if self._key(holding) in kept:

@@ -200,6 +200,7 @@ class Metrics:
         for loop in (
             *(f"pump.{channel}" for channel in Channel),
             "leases",
+            "progress",
             "providers",
             "routes",
         ):

@@ -185,10 +185,17 @@ class Store:
         return _settled(rows)
 
     async def renew(
-        self, ids: Sequence[UUID], fences: Sequence[int]
+        self, ids: Sequence[UUID], fences: Sequence[int], within_seconds: float
     ) -> set[tuple[UUID, int]]:
-        """Extend leases, and return the ids and fences that are still ours."""
-        rows = await self._fetch(statements.renew, ids, fences, self._lease_seconds)
+        """Extend leases, and return the ids and fences that are still ours.
+
+        Raises ``TimeoutError`` after ``within_seconds`` without an answer.
+        """
+        rows = await self._ledger.fetch_within(
+            min(within_seconds, self._patience_seconds),
+            statements.renew,
+            *(ids, fences, self._lease_seconds),
+        )
         return {(row["id"], row["sequence"]) for row in rows}
 
 

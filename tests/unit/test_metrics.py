@@ -57,7 +57,13 @@ VALUES: dict[str, tuple[Iterable[str], ...]] = {
     "kind": (AdvisoryKind, OperationKind),
     "loop": (
         ["audit"],
-        [*(f"pump.{channel}" for channel in Channel), "leases", "providers", "routes"],
+        [
+            *(f"pump.{channel}" for channel in Channel),
+            "leases",
+            "progress",
+            "providers",
+            "routes",
+        ],
         [*JobName, of_scheduler.RECORDING, of_scheduler.SPOOL_DEPTH],
     ),
     "outcome": (

@@ -217,6 +217,38 @@ async def test_a_long_send_keeps_its_lease(
     assert (await row_of(ledger, id_))["attempts"] == 1
 
 
+@pytest.mark.parametrize("ledger_hangs", [False, True])
+async def test_a_long_send_is_not_brought_again_even_while_the_ledger_hangs(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    endpoint: Endpoint,
+    ledger_hangs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOCSIN_WEBHOOK_TIMEOUT_SECONDS", "60")
+    gate = endpoint.answer = Gate()
+    consumer = lane_consumer(LANE)
+    info = await bus.js.consumer_info(consumer.stream, consumer.name)
+    brief = info.config.evolve(ack_wait=2.0)
+    await bus.js.add_consumer(consumer.stream, brief)
+    [id_] = await seed_notifications(ledger, bus, 1)
+    async with relay(str(ours.postgres_dsn)) as wire:
+        over = ours.model_copy(update={"postgres_dsn": PostgresDsn(wire.url)})
+        async with running_dispatcher(over):
+            await until(lambda: endpoint.received)
+            if ledger_hangs:
+                wire.open.clear()
+            await asyncio.sleep(8)  # several times what the bus waits
+            info = await bus.js.consumer_info(consumer.stream, consumer.name)
+            wire.open.set()
+            gate.opened.set()
+            await until(lambda: have_status(ledger, [id_], "delivered"), 30)
+
+    assert (info.num_redelivered, info.num_ack_pending) == (0, 1)
+    assert endpoint.keys == [str(id_)]
+
+
 @pytest.mark.parametrize("max_attempts", [1, 5])
 async def test_what_is_held_here_is_not_claimed_again_though_its_lease_has_ended(
     ledger: Ledger,
