@@ -7,6 +7,18 @@ over what another has sent and is about to settle.
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from ops.runtime import ledger
+
+#: Also a full disk or a standby, where a statement is refused that is in order.
+UNANSWERED = (*ledger.AWAY, asyncpg.PostgresError)
+
+#: What is wrong with the values and not with the server: trying again changes nothing.
+REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 class Absence:
@@ -20,6 +32,17 @@ class Absence:
     def doubt_seconds(self) -> float:
         """Return for how long owners may still need to renew or settle; 0 when they had time."""
         return max(0.0, self._back_at + self._lease_seconds - time.monotonic())
+
+    @contextmanager
+    def watched(self, asked_at: float) -> Iterator[None]:
+        """Take note of whether the ledger answers what is asked in the block."""
+        try:
+            yield
+        except UNANSWERED as error:
+            if not isinstance(error, REFUSED):
+                self.failed()
+            raise
+        self.answered(asked_at)
 
     def failed(self) -> None:
         """Take note that the ledger did not answer."""

@@ -70,8 +70,9 @@ class Dispatcher:
         }
         answers = Answers(bus.nc, metrics)
         store = Store(service.ledger, owner, lease_seconds)
-        self._leases = Leases(store, answers, metrics, lease_seconds)
-        self._settler = Settler(store, self._leases, answers, metrics, slots)
+        absence = Absence(lease_seconds)
+        self._leases = Leases(store, answers, metrics, absence, lease_seconds)
+        self._settler = Settler(store, self._leases, answers, metrics, absence, slots)
         self._peers = Peers()
         self._controls = Controls(bus)
         self._rates = Rates(self._controls, settings.dispatcher_channel_rate)
@@ -105,7 +106,6 @@ class Dispatcher:
             Random(),
             slots,
         )
-        absence = Absence(lease_seconds)
         claims = Claims(
             store,
             self._leases,

@@ -6,19 +6,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers, suspects
-from dispatcher.absence import Absence
+from dispatcher.absence import UNANSWERED, Absence
 from dispatcher.answers import Answers
 from dispatcher.holdings import Claim, Holding
 from dispatcher.leases import Leases
 from dispatcher.metrics import Metrics
 from dispatcher.store import Store
-from ops.runtime import ledger
 from ops.runtime.tasks import wait_for_stop
 
 log = structlog.stdlib.get_logger()
@@ -113,17 +111,16 @@ class Claims:
         while True:
             asked_at = time.monotonic()
             try:
-                claims = await self._adopt(ids) if unanswered else []
-                taken = {claim.id for claim in claims}
-                claims += await ask([id_ for id_ in ids if id_ not in taken])
-            except (*ledger.AWAY, asyncpg.PostgresError) as error:
-                # Also a full disk or a standby: putting the group back would spend its
-                # deliveries, of which a long outage has more than there are.
+                with self._absence.watched(asked_at):
+                    claims = await self._adopt(ids) if unanswered else []
+                    taken = {claim.id for claim in claims}
+                    claims += await ask([id_ for id_ in ids if id_ not in taken])
+            except UNANSWERED as error:
+                # Putting the group back would spend its deliveries, of which a long outage
+                # has more than there are.
                 unanswered = True
-                self._absence.failed()
                 log.warning("claim.interrupted", size=len(ids), error=repr(error))
             else:
-                self._absence.answered(asked_at)
                 return claims, asked_at
             if await wait_for_stop(self._stopping, pause):
                 raise _Stopped

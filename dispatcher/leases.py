@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from dispatcher import answers
+from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.holdings import Holding
 from dispatcher.metrics import Metrics
@@ -29,11 +30,17 @@ class Leases:
     """
 
     def __init__(
-        self, store: Store, answers: Answers, metrics: Metrics, lease_seconds: float
+        self,
+        store: Store,
+        answers: Answers,
+        metrics: Metrics,
+        absence: Absence,
+        lease_seconds: float,
     ) -> None:
         self._store = store
         self._answers = answers
         self._metrics = metrics
+        self._absence = absence
         self._lease_seconds = lease_seconds
         self._period_seconds = lease_seconds / 3
         self._held: set[Holding] = set()
@@ -98,7 +105,8 @@ class Leases:
     async def _renew_group(self, group: Sequence[Holding]) -> None:
         asked_at = time.monotonic()
         ids, fences = zip(*(self._key(holding) for holding in group), strict=True)
-        kept = await self._store.renew(ids, fences, self._period_seconds)
+        with self._absence.watched(asked_at):
+            kept = await self._store.renew(ids, fences, self._period_seconds)
         lost = 0
         for holding in group:
             if self._key(holding) in kept:

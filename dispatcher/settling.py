@@ -19,6 +19,7 @@ from contracts.channels import Channel
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers
+from dispatcher.absence import REFUSED, UNANSWERED, Absence
 from dispatcher.answers import Answers, termination
 from dispatcher.demand import URGENT
 from dispatcher.holdings import Holding
@@ -28,7 +29,6 @@ from dispatcher.providers.port import Outcome
 from dispatcher.retries import Decision, Done, GiveBack, GiveUp, Retry
 from dispatcher.slots import Slots
 from dispatcher.store import Result, Settled, Store
-from ops.runtime import ledger
 from ops.runtime.tasks import wait_for_stop
 
 log = structlog.stdlib.get_logger()
@@ -38,9 +38,6 @@ _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 Key = tuple[UUID, int]
-
-#: What is wrong with the values and not with the server: trying again changes nothing.
-_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -141,12 +138,14 @@ class Settler:
         leases: Leases,
         answers: Answers,
         metrics: Metrics,
+        absence: Absence,
         slots: Mapping[Channel, Slots],
     ) -> None:
         self._store = store
         self._leases = leases
         self._answers = answers
         self._metrics = metrics
+        self._absence = absence
         self._slots = slots
         self._urgent, self._others = _Gathered(), _Gathered()
         self._closing = False
@@ -210,12 +209,13 @@ class Settler:
         pause = _SHORTEST_PAUSE_SECONDS
         while True:
             try:
-                settled = await self._store.settle(results)
-                missing = [r for r in results if (r.id, r.fence) not in settled]
-                return {**settled, **await self._record_late(missing)}
-            except _REFUSED as error:
+                with self._absence.watched(time.monotonic()):
+                    settled = await self._store.settle(results)
+                    missing = [r for r in results if (r.id, r.fence) not in settled]
+                    return {**settled, **await self._record_late(missing)}
+            except REFUSED as error:
                 return await self._write_apart(results, error)
-            except (*ledger.AWAY, asyncpg.PostgresError) as error:
+            except UNANSWERED as error:
                 log.warning("settle.interrupted", size=len(results), error=repr(error))
             if await wait_for_stop(self._too_late, pause):
                 self._metrics.outcomes_unwritten(len(results))

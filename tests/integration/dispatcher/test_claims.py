@@ -32,12 +32,13 @@ def claims_over(ledger: Ledger, bus: Bus) -> Claims:
     metrics = Metrics(CollectorRegistry())
     answers = Answers(bus.nc, metrics)
     store = Store(ledger, "one/1f", LEASE_SECONDS)
+    absence = Absence(LEASE_SECONDS)
     return Claims(
         store,
-        Leases(store, answers, metrics, LEASE_SECONDS),
+        Leases(store, answers, metrics, absence, LEASE_SECONDS),
         answers,
         metrics,
-        Absence(LEASE_SECONDS),
+        absence,
         lease_seconds=LEASE_SECONDS,
         stopping=asyncio.Event(),
     )

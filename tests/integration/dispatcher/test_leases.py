@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
+import structlog
 from pydantic import PostgresDsn
 
 from contracts.channels import Channel, Lane, Priority
@@ -314,6 +315,46 @@ async def test_a_lease_that_ended_while_the_ledger_was_away_is_left_to_its_owner
     else:
         assert (row["status"], row["attempts"]) == ("delivered", 2)
         assert endpoint.keys == [str(id_)]
+
+
+@pytest.mark.parametrize("is_sending", [True, False])
+async def test_who_could_not_renew_or_settle_knows_of_the_outage_too(
+    ledger: Ledger,
+    bus: Bus,
+    ours: DispatcherSettings,
+    endpoint: Endpoint,
+    is_sending: bool,
+) -> None:
+    [id_, held] = await seed_notifications(ledger, None, 2)
+    owner = Store(ledger, "owner", 15)
+    [claim] = await owner.claim([id_])
+    gate = endpoint.answer = Gate()
+    put_back = "tocsin_unclaimed_total", {"channel": "sms", "reason": "leased"}
+    async with relay(str(ours.postgres_dsn)) as wire:
+        away = ours.model_copy(
+            update={
+                "postgres_dsn": PostgresDsn(wire.url),
+                "dispatcher_lease_seconds": 3.0,
+            }
+        )
+        async with running_dispatcher(away) as running:
+            await publish_queued(bus, LANE, [held])
+            await until(lambda: endpoint.received)
+            if not is_sending:
+                gate.opened.set()
+            with structlog.testing.capture_logs() as logs:
+                wire.cut()
+                told = "loop.interrupted" if is_sending else "settle.interrupted"
+                await until(lambda: told in {entry["event"] for entry in logs})
+                await wire.mend()
+            await end_leases(ledger, [id_])
+            await publish_queued(bus, LANE, [id_])
+            await until(lambda: running.service.registry.get_sample_value(*put_back))
+            await owner.settle([delivered(id_, claim.fence)])
+            gate.opened.set()
+            await until(lambda: bus_is_empty(bus), 30)
+
+    assert endpoint.keys == [str(held)]
 
 
 async def is_in_hand(bus: Bus) -> bool:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts.channels import Channel, Lane, Priority
 from contracts.outcomes import FailureClass, OutcomeClass
+from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.holdings import Holding
 from dispatcher.leases import Leases
@@ -69,9 +70,10 @@ async def bench(ledger: Ledger, bus: Bus) -> Bench:
     metrics = Metrics(registry)
     answers = Answers(bus.nc, metrics)
     store = Store(ledger, "test/1", 15)
-    leases = Leases(store, answers, metrics, 15)
+    absence = Absence(15)
+    leases = Leases(store, answers, metrics, absence, 15)
     slots = {channel: Slots(200, asyncio.Event()) for channel in Channel}
-    settler = Settler(store, leases, answers, metrics, slots)
+    settler = Settler(store, leases, answers, metrics, absence, slots)
     return Bench(ledger, store, leases, settler, registry)
 
 
