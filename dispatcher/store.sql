@@ -198,7 +198,8 @@ SELECT id, sequence, updated_at FROM settled
 
 -- record_late --
 -- Explains outcomes that `settle` did not take. Those that an earlier `settle` has written,
--- whose answer never came, are returned; the others lost their lease and go into the trace.
+-- whose answer never came, are returned; the others lost their lease and go into the trace,
+-- once, also when this statement itself was carried out before and its answer never came.
 WITH outcome AS (
   SELECT *
     FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) AS o (id, fence, status, details)
@@ -210,11 +211,17 @@ WITH outcome AS (
      AND e.sequence = o.fence + 1
      AND e.event = o.status
      AND e.details = o.details::jsonb
+), known AS (
+  SELECT e.notification_id AS id, e.details
+    FROM notification_event AS e
+   WHERE e.notification_id = ANY($1)
+     AND e.event = 'late_outcome'
 ), late AS (
   INSERT INTO notification_event (notification_id, event, details)
   SELECT o.id, 'late_outcome', o.details::jsonb
     FROM outcome AS o
    WHERE NOT EXISTS (SELECT FROM mine WHERE mine.id = o.id AND mine.sequence = o.fence + 1)
+     AND NOT EXISTS (SELECT FROM known WHERE known.id = o.id AND known.details = o.details::jsonb)
      AND EXISTS (SELECT FROM notification AS n WHERE n.id = o.id AND n.id = ANY($1))
 )
 SELECT id, sequence, updated_at FROM mine

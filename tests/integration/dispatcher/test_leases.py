@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 import structlog
+from msgspec import structs
 from pydantic import PostgresDsn
 
 from contracts.channels import Channel, Lane, Priority
@@ -161,6 +162,25 @@ async def test_an_outcome_whose_commit_was_never_answered_is_not_late(
     assert again.keys() == written.keys() == {(id_, claim.fence)}
     assert again[id_, claim.fence].sequence == claim.fence + 1
     assert (await trace_of(ledger, id_))[-1] == "delivered"
+
+
+async def test_a_late_outcome_is_one_line_though_nobody_answered_that_it_was_written(
+    ledger: Ledger,
+) -> None:
+    [id_] = await seed_notifications(ledger, None, 1)
+    first, second = Store(ledger, "first", 15), Store(ledger, "second", 15)
+    [lost] = await first.claim([id_])
+    await end_leases(ledger, [id_])
+    [again] = await second.claim_suspects([id_], suspects.WEIGHTS, 64)
+    await end_leases(ledger, [id_])
+    await take_over(ledger, "third", id_)
+    other = structs.replace(delivered(id_, again.fence), details='{"attempt": 2}')
+
+    for _ in range(2):
+        assert await first.record_late([delivered(id_, lost.fence)]) == {}
+        assert await second.record_late([other]) == {}
+
+    assert (await trace_of(ledger, id_)).count("late_outcome") == 2
 
 
 async def test_a_claim_that_was_never_answered_is_found_by_its_owner_only(
