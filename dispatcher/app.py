@@ -14,7 +14,6 @@ from contracts.channels import Channel
 from contracts.mesh import ProviderReading
 from contracts.outcomes import OutcomeClass
 from dispatcher import retries
-from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.carriers import Carriers
 from dispatcher.claims import Claims
@@ -33,6 +32,7 @@ from dispatcher.sharing import Breakers
 from dispatcher.slots import Slots
 from dispatcher.store import Store
 from dispatcher.unclaimed import Unclaimed
+from ops.runtime.absence import Absence
 from ops.runtime.controls import Controls
 from ops.runtime.health import serve_health
 from ops.runtime.heartbeat import Readings

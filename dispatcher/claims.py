@@ -11,12 +11,12 @@ import structlog
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers, suspects
-from dispatcher.absence import UNANSWERED, Absence
 from dispatcher.answers import Answers
 from dispatcher.holdings import Claim, Holding
 from dispatcher.leases import Leases
 from dispatcher.metrics import Metrics
 from dispatcher.store import Store
+from ops.runtime.absence import UNANSWERED, Absence
 from ops.runtime.tasks import wait_for_stop
 
 log = structlog.stdlib.get_logger()

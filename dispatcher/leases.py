@@ -8,12 +8,12 @@ from uuid import UUID
 import structlog
 
 from dispatcher import answers
-from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.holdings import Holding
 from dispatcher.metrics import Metrics
 from dispatcher.store import Store
 from ops.runtime import ledger
+from ops.runtime.absence import Absence
 from ops.runtime.tasks import keep_running
 
 log = structlog.stdlib.get_logger()

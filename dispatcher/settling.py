@@ -19,7 +19,6 @@ from contracts.channels import Channel
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers
-from dispatcher.absence import REFUSED, UNANSWERED, Absence
 from dispatcher.answers import Answers, termination
 from dispatcher.demand import URGENT
 from dispatcher.holdings import Holding
@@ -29,6 +28,7 @@ from dispatcher.providers.port import Outcome
 from dispatcher.retries import Decision, Done, GiveBack, GiveUp, Retry
 from dispatcher.slots import Slots
 from dispatcher.store import Result, Settled, Store
+from ops.runtime.absence import REFUSED, UNANSWERED, Absence
 from ops.runtime.tasks import wait_for_stop
 
 log = structlog.stdlib.get_logger()

@@ -9,12 +9,12 @@ import structlog
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from dispatcher import answers
-from dispatcher.absence import Absence
 from dispatcher.answers import Answers, termination
 from dispatcher.holdings import Holding
 from dispatcher.leases import Leases
 from dispatcher.metrics import Metrics
 from dispatcher.store import Sighting, Store
+from ops.runtime.absence import Absence
 
 log = structlog.stdlib.get_logger()
 

@@ -5,6 +5,8 @@ from functools import partial
 
 import structlog
 
+from contracts import topology
+from ops.runtime.absence import Absence
 from ops.runtime.health import serve_health
 from ops.runtime.heartbeat import Readings
 from ops.runtime.service import Service
@@ -45,6 +47,7 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
     found again by the next holder.
     """
     metrics = Metrics(service.registry)
+    absence = Absence(topology.ACK_WAIT_SECONDS)  # no dispatcher's lease is longer
     async with (
         serve_health(
             service.readiness,
@@ -52,7 +55,7 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
             settings.scheduler_metrics_host,
             settings.scheduler_metrics_port,
         ),
-        open_locks(str(settings.postgres_dsn), metrics.job_held) as locks,
+        open_locks(str(settings.postgres_dsn), metrics.job_held, absence) as locks,
     ):
         store = Store(service.ledger)
         backlog = BacklogCount(store, locks)
@@ -74,7 +77,7 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
         service.heartbeat.reports(readings)
         jobs = [
             Job(JobName.BACKLOG, 5.0, backlog.step),
-            *build_jobs(settings, service, store, metrics),
+            *build_jobs(settings, service, store, metrics, absence),
         ]
         write = partial(store.write_runs, service.instance)
         counting = keep_running(
@@ -93,14 +96,18 @@ async def run(settings: SchedulerSettings, service: Service) -> None:
 
 
 def build_jobs(
-    settings: SchedulerSettings, service: Service, store: Store, metrics: Metrics
+    settings: SchedulerSettings,
+    service: Service,
+    store: Store,
+    metrics: Metrics,
+    absence: Absence,
 ) -> list[Job]:
     """Build the jobs that work on notifications and keep the ledger in order."""
     bus = service.bus
     publisher = Publisher(
         bus, store, metrics, late_seconds=settings.scheduler_outbox_late_seconds
     )
-    undelivered = Undelivered(bus, store, publisher, metrics)
+    undelivered = Undelivered(bus, store, publisher, metrics, absence)
     shape = Shape(bus, replicas=settings.nats_replicas)
     release = Release(
         bus,

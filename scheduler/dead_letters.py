@@ -103,7 +103,7 @@ class DeadLetters:
 def again_seconds(case: Case) -> float:
     """Return when to look again at a message that could not be settled yet."""
     if case.verdict == Verdict.LEAVE and case.standing and case.standing.lease_seconds:
-        return case.standing.lease_seconds + _AGAIN_SECONDS
+        return max(case.standing.lease_seconds, 0.0) + _AGAIN_SECONDS
     return _AGAIN_SECONDS
 
 

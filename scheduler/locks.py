@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Gauge
 
 from ops.runtime import ledger
+from ops.runtime.absence import Absence
 from scheduler.jobs import JobName
 from scheduler.store import STATEMENTS
 
@@ -36,13 +37,21 @@ _SESSION = {
 class Locks:
     """The jobs this process holds. They live and die with one session of the ledger.
 
-    The address must lead to Postgres itself, or to a pooler that pools sessions.
+    The address must lead to Postgres itself, or to a pooler that pools sessions. Every process
+    asks after its session again and again, whichever jobs it has, and so ``absence`` hears of
+    each outage.
     """
 
     def __init__(
-        self, dsn: str, gauge: Gauge, *, silence_seconds: float = _SILENCE_SECONDS
+        self,
+        dsn: str,
+        gauge: Gauge,
+        absence: Absence,
+        *,
+        silence_seconds: float = _SILENCE_SECONDS,
     ) -> None:
         self._dsn = dsn
+        self._absence = absence
         silence_ms = round(silence_seconds * 1000)
         self._session = {**_SESSION, "idle_session_timeout": str(silence_ms)}
         self._gauge = gauge
@@ -66,7 +75,8 @@ class Locks:
         ledger raises when it is away; every job is lost then.
         """
         async with self._turn:
-            connection = await self._live_connection()
+            with self._absence.watched(time.monotonic()):
+                connection = await self._live_connection()
             if job not in self._held and await connection.fetchval(
                 STATEMENTS.try_lock, job
             ):
@@ -131,9 +141,9 @@ class Locks:
 
 
 @asynccontextmanager
-async def open_locks(dsn: str, gauge: Gauge) -> AsyncIterator[Locks]:
+async def open_locks(dsn: str, gauge: Gauge, absence: Absence) -> AsyncIterator[Locks]:
     """Lend the locks of this process; it lets go of all of them at the end."""
-    locks = Locks(dsn, gauge)
+    locks = Locks(dsn, gauge, absence)
     try:
         yield locks
     finally:

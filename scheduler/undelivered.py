@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from contracts import lifecycle
+from ops.runtime.absence import Absence
 from ops.runtime.bus import Bus
 from scheduler import stream
 from scheduler.metrics import Metrics
@@ -38,11 +39,15 @@ class Case(NamedTuple):
     verdict: Verdict
 
 
-def judge(standing: Standing | None) -> Verdict:
-    """Decide about a message the bus will not deliver, by where its notification stands."""
+def judge(standing: Standing | None, *, in_doubt: bool = False) -> Verdict:
+    """Decide about a message the bus will not deliver, by where its notification stands.
+
+    ``in_doubt`` says that the ledger was away: a lease that has ended may have an owner who
+    sent it and could not say so yet.
+    """
     if standing is None or standing.status in lifecycle.FINAL or not standing.on_bus:
         return Verdict.DROP
-    if standing.lease_seconds is not None and standing.lease_seconds > 0:
+    if standing.lease_seconds is not None and (in_doubt or standing.lease_seconds > 0):
         return Verdict.LEAVE
     if standing.attempts >= standing.max_attempts:
         return Verdict.POISON
@@ -55,12 +60,18 @@ class Undelivered:
     """Judges and settles; the ledger checks each judgement again as it commits it."""
 
     def __init__(
-        self, bus: Bus, store: Store, publisher: Publisher, metrics: Metrics
+        self,
+        bus: Bus,
+        store: Store,
+        publisher: Publisher,
+        metrics: Metrics,
+        absence: Absence,
     ) -> None:
         self._bus = bus
         self._store = store
         self._publisher = publisher
         self._metrics = metrics
+        self._absence = absence
 
     async def examine(self, messages: Iterable[Stored]) -> list[Case]:
         """Judge each message."""
@@ -68,11 +79,12 @@ class Undelivered:
         standings = await self._store.standings(
             {m.notification_id for m in messages if m.notification_id is not None}
         )
+        in_doubt = self._absence.doubt_seconds > 0
         cases = []
         for message in messages:
             id_ = message.notification_id
             standing = None if id_ is None else standings.get(id_)
-            cases.append(Case(message, standing, judge(standing)))
+            cases.append(Case(message, standing, judge(standing, in_doubt=in_doubt)))
         return cases
 
     async def settle(self, cases: Sequence[Case], why: Why) -> set[int]:

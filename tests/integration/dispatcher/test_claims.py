@@ -10,13 +10,13 @@ from pydantic import PostgresDsn
 
 from contracts.channels import Channel, Lane, Priority
 from contracts.settings import MeshSettings
-from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.claims import Claims
 from dispatcher.holdings import Holding
 from dispatcher.leases import Leases
 from dispatcher.metrics import Metrics
 from dispatcher.store import Store
+from ops.runtime.absence import Absence
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import AWAY, Ledger, open_ledger
 from tests.integration.dispatcher.running import waits_for_a_lock

@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 
 from contracts.channels import Channel, Lane, Priority
 from contracts.outcomes import FailureClass, OutcomeClass
-from dispatcher.absence import Absence
 from dispatcher.answers import Answers
 from dispatcher.holdings import Holding
 from dispatcher.leases import Leases
@@ -20,6 +19,7 @@ from dispatcher.retries import Decision, Done, GiveBack, GiveUp, Retry
 from dispatcher.settling import Finished, Settler, finish
 from dispatcher.slots import Slots
 from dispatcher.store import Store
+from ops.runtime.absence import Absence
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from tests.integration.dispatcher.running import (

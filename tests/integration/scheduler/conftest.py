@@ -1,6 +1,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ops.runtime.absence import Absence
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from scheduler.metrics import Metrics
@@ -30,7 +31,12 @@ def publisher(bus: Bus, store: Store, metrics: Metrics) -> Publisher:
 
 
 @pytest.fixture
+def absence() -> Absence:
+    return Absence(2.0)
+
+
+@pytest.fixture
 def undelivered(
-    bus: Bus, store: Store, publisher: Publisher, metrics: Metrics
+    bus: Bus, store: Store, publisher: Publisher, metrics: Metrics, absence: Absence
 ) -> Undelivered:
-    return Undelivered(bus, store, publisher, metrics)
+    return Undelivered(bus, store, publisher, metrics, absence)

@@ -11,6 +11,7 @@ from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.messages import DeadLettered, StatusChanged
 from contracts.outcomes import FailureClass
+from ops.runtime.absence import Absence
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from scheduler.dead_letters import DeadLetters, Sweep
@@ -205,6 +206,39 @@ async def test_a_notification_that_kills_its_dispatchers_fails_once(
     assert (change.status, change.failure_class) == (Status.FAILED, FailureClass.POISON)
     assert heard.pending_msgs == 0
     assert _sample(registry, "dead_letters_published_total", "class", "poison") == 1
+
+
+async def test_after_an_outage_a_lease_that_ended_is_left_to_its_owner_at_first(
+    dead_letters: DeadLetters,
+    ledger: Ledger,
+    bus: Bus,
+    absence: Absence,
+    registry: CollectorRegistry,
+):
+    settled, dead = ids = await seed(ledger, bus, 2)
+    await shape(ledger, ids, DEAD_DISPATCHER, "lost_leases = 4")
+    await exhaust(bus, 2)
+
+    async def both_were_looked_at_again() -> bool:
+        absence.failed()
+        advised = _sample(registry, "advisories_total", "kind", "exhausted")
+        return advised is not None and advised >= 4
+
+    absence.failed()
+    async with running(dead_letters.step):
+        await until(both_were_looked_at_again)
+        assert await column(ledger, "status", ids) == ["processing"] * 2
+        await shape(
+            ledger,
+            [settled],
+            "status = 'delivered', sequence = sequence + 1, delivered_at = now(),"
+            " queued_at = NULL, lease_until = NULL, lease_owner = NULL",
+        )
+        await until(lambda: handled(bus))
+
+    assert await column(ledger, "status", [settled]) == ["delivered"]
+    assert await column(ledger, "failure_class", [dead]) == ["poison"]
+    assert [letter.notification_id for letter in await letters(bus)] == [dead]
 
 
 async def test_a_notification_without_attempts_left_fails(

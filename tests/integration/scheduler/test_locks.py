@@ -8,6 +8,7 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
 from ops.runtime import ledger as ledgers
+from ops.runtime.absence import Absence
 from ops.runtime.ledger import Ledger
 from scheduler.jobs import Done, JobName
 from scheduler.locks import Locks
@@ -25,7 +26,7 @@ async def make_locks(dsn: str) -> AsyncIterator[MakeLocks]:
     async with AsyncExitStack() as stack:
 
         def make() -> Locks:
-            locks = Locks(dsn, Metrics(CollectorRegistry()).job_held)
+            locks = Locks(dsn, Metrics(CollectorRegistry()).job_held, Absence(15))
             stack.push_async_callback(locks.close)
             return locks
 
@@ -84,8 +85,10 @@ async def test_a_holder_whose_connection_is_killed_knows_and_the_job_moves(
 
 
 async def test_a_holder_that_hangs_keeps_its_jobs_for_a_while_only(dsn: str):
-    hanging = Locks(dsn, Metrics(CollectorRegistry()).job_held, silence_seconds=0.3)
-    other = Locks(dsn, Metrics(CollectorRegistry()).job_held)
+    hanging = Locks(
+        dsn, Metrics(CollectorRegistry()).job_held, Absence(15), silence_seconds=0.3
+    )
+    other = Locks(dsn, Metrics(CollectorRegistry()).job_held, Absence(15))
     try:
         assert await hanging.hold(JobName.RELEASE)
 
@@ -100,7 +103,9 @@ async def test_a_holder_that_hangs_keeps_its_jobs_for_a_while_only(dsn: str):
 
 
 async def test_a_session_that_ended_in_a_freeze_is_an_outage_of_the_ledger(dsn: str):
-    locks = Locks(dsn, Metrics(CollectorRegistry()).job_held, silence_seconds=0.3)
+    locks = Locks(
+        dsn, Metrics(CollectorRegistry()).job_held, Absence(15), silence_seconds=0.3
+    )
     try:
         assert await locks.hold(JobName.RELEASE)
         # A frozen process reads nothing, and asks again first of all.
@@ -145,8 +150,10 @@ async def test_a_holder_that_hears_nothing_from_the_ledger_gives_its_jobs_up(dsn
     registry = CollectorRegistry()
     series = "tocsin_scheduler_job_held", {"job": "release"}
     async with relay(dsn) as wire:
-        locks = Locks(wire.url, Metrics(registry).job_held)
+        absence = Absence(15)
+        locks = Locks(wire.url, Metrics(registry).job_held, absence)
         assert await locks.hold(JobName.RELEASE)
+        assert absence.doubt_seconds == 0
         assert registry.get_sample_value(*series) == 1
 
         wire.open.clear()
@@ -154,6 +161,7 @@ async def test_a_holder_that_hears_nothing_from_the_ledger_gives_its_jobs_up(dsn
 
         assert locks.held == frozenset()
         assert registry.get_sample_value(*series) == 0
+        assert absence.doubt_seconds > 0
         wire.open.set()
         await until(lambda: locks.hold(JobName.RELEASE))
         await locks.close()
