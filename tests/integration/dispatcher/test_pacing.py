@@ -246,6 +246,26 @@ async def test_urgent_notifications_overtake_and_the_others_still_move(
     assert finished[Priority.HIGH] < finished[Priority.NORMAL] < finished[Priority.LOW]
 
 
+async def test_tokens_are_shared_out_while_all_three_lanes_have_a_backlog(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    lanes: dict[str, Priority] = {}
+    for priority in reversed(Priority):
+        for id_ in await seed_notifications(ledger, bus, 900, priority=priority):
+            lanes[str(id_)] = priority
+
+    ours = dispatcher_settings(settings, endpoint.url, dispatcher_channel_rate=150)
+    async with running_dispatcher(ours):
+        await until(lambda: len(endpoint.received) >= 650, timeout_seconds=40)
+
+    sent = Counter(lanes[key] for key in endpoint.keys[50:650])
+    shares = {priority: sent[priority] / 600 for priority in Priority}
+    # What is kept for urgent work comes on top of its share, where a dispatcher was held up.
+    assert 0.75 <= shares[Priority.HIGH] <= 0.90
+    assert 0.07 <= shares[Priority.NORMAL] <= 0.20
+    assert 0.02 <= shares[Priority.LOW] <= 0.08
+
+
 async def test_an_urgent_notification_does_not_wait_behind_a_backlog(
     ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
 ) -> None:
