@@ -1,6 +1,7 @@
 """Providers that fail in every way, and dispatchers that are killed while they send."""
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
@@ -72,17 +73,18 @@ def by_key(received: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
-    ("mode", "outcome", "code"),
+    ("mode", "outcome", "code", "seconds"),
     [
-        ("transient", "transient", "503"),
-        ("timeout", "transient", "timeout"),
-        ("reset", "transient", "network"),
-        ("garbage", "transient", "network"),
-        ("throttled", "throttled", "429"),
+        # Longer than all attempts take where nothing holds them back.
+        ("transient", "transient", "503", 30),
+        ("timeout", "transient", "timeout", 0),
+        ("reset", "transient", "network", 0),
+        ("garbage", "transient", "network", 0),
+        ("throttled", "throttled", "429", 0),
     ],
 )
 async def test_what_a_failing_provider_did_not_take_is_sent_again_until_it_does(
-    impatient: Mesh, mode: str, outcome: str, code: str
+    impatient: Mesh, mode: str, outcome: str, code: str, seconds: float
 ) -> None:
     mesh = impatient
     await mesh.behave(mode=mode)
@@ -96,7 +98,9 @@ async def test_what_a_failing_provider_did_not_take_is_sent_again_until_it_does(
     async def fails_again() -> bool:
         return sum(len(sends) > 1 for sends in (await calls()).values()) >= 5
 
+    begun = time.monotonic()
     await until(fails_again, 30)
+    await asyncio.sleep(begun + seconds - time.monotonic())
     await mesh.behave(mode="accept")
     await mesh.batches_are([batch_id], "delivered", within=60)
 
