@@ -427,7 +427,7 @@ async def test_what_a_killed_dispatcher_held_is_sent_by_another(
     # the bus would bring them after its own wait of fifteen seconds
     await publish_queued(bus, LANE, ids, sequence=99)
     async with running_dispatcher(ours):
-        await until(lambda: have_status(ledger, ids, "delivered"))
+        await until(lambda: have_status(ledger, ids, "delivered"), 20)
 
     assert sorted(endpoint.keys) == sorted(2 * [*map(str, ids)])
     assert await trace_of(ledger, ids[0]) == [
