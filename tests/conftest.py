@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterator
 from unittest import mock
 
@@ -10,6 +11,11 @@ from tests.acceptance.drills import table
 # The same examples every time: a failure seen once is a failure seen again.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every command that a
+# test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
