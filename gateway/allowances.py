@@ -38,7 +38,15 @@ _REMEMBERED_AT_MOST = 50_000
 class Allowances:
     """The allowance of every caller, by name."""
 
-    def __init__(self, redis: Redis, metrics: Metrics, *, per_minute: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        metrics: Metrics,
+        *,
+        per_minute: int,
+        ask_seconds: float = _ASK_SECONDS,
+    ) -> None:
+        self._ask_seconds = ask_seconds
         self.pace = Pace(per_minute / WINDOW_SECONDS, per_minute)
         self.policy = b'"default";q=%d;w=%d' % (per_minute, WINDOW_SECONDS)
         self._lease = per_minute // _LEASES_IN_A_BUCKET
@@ -64,7 +72,7 @@ class Allowances:
         """Take at least ``fewest`` tokens or none; ``there`` were left when last seen."""
         if not self._away:
             try:
-                async with asyncio.timeout(_ASK_SECONDS):
+                async with asyncio.timeout(self._ask_seconds):
                     return await self._shared.take(
                         f"tocsin:rate:{caller}",
                         self.pace,
@@ -84,7 +92,7 @@ class Allowances:
             if not self._away:
                 continue
             try:
-                async with asyncio.timeout(_ASK_SECONDS):
+                async with asyncio.timeout(self._ask_seconds):
                     await self._redis.ping()
             except limits.AWAY:
                 continue
