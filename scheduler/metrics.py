@@ -93,6 +93,10 @@ class Metrics:
         self._republished = counter(
             "outbox_notifications_republished_total", "Notifications in those groups."
         )
+        self._put_back_groups = counter(
+            "outbox_groups_put_back_total",
+            "Groups that could not be published, put back behind the others.",
+        )
         self._passes = counter(
             "reconcile_passes_total", "Comparisons of the ledger with the bus."
         )
@@ -208,6 +212,10 @@ class Metrics:
         """Count groups of the outbox that were published again and confirmed."""
         self._republished_groups.inc(groups)
         self._republished.inc(notifications)
+
+    def group_put_back(self) -> None:
+        """Count a group of the outbox that could not be published."""
+        self._put_back_groups.inc()
 
     def spool_moved(self, notifications: dict[SpoolOutcome, int]) -> None:
         """Count notifications whose submissions left the spool."""

@@ -76,6 +76,7 @@ class Outbox:
                 group_id=str(group.ids[0]),
                 error=type(error).__name__,
             )
+            self._metrics.group_put_back()
             await self._store.put_back(group)
             return False
         return True

@@ -10,8 +10,9 @@ the bus took it: so the stamp of the first message's own notification counts too
 earlier. The margin covers the rest: a queueing that is published a little later than it is
 committed, and a clock that was set meanwhile. One that takes a scheduler longer than
 ``TOCSIN_SCHEDULER_OUTBOX_LATE_SECONDS`` is stamped anew when it is confirmed; a gateway stamps
-nothing anew, and what it confirms later than the margin may be taken for lost. Should all this fail, a notification gets a second message, which a
-dispatcher drops at the claim; never a second send.
+nothing anew, and what it confirms later than the margin may be taken for lost. Should all
+this fail, a notification gets a second message, which a dispatcher drops at the claim; never
+a second send.
 """
 
 import asyncio

@@ -122,7 +122,11 @@ async def test_rows_of_a_late_group_count_as_queued_when_the_bus_has_them(
 
 
 async def test_a_group_that_cannot_be_published_keeps_none_of_the_others_waiting(
-    outbox: Outbox, ledger: Ledger, bus: Bus, store: Store
+    outbox: Outbox,
+    ledger: Ledger,
+    bus: Bus,
+    store: Store,
+    registry: CollectorRegistry,
 ):
     """More of them than are looked at at once, and the oldest."""
     bad = await seed_notifications(ledger, None, 25, correlation_id="two\nlines")
@@ -136,6 +140,8 @@ async def test_a_group_that_cannot_be_published_keeps_none_of_the_others_waiting
 
     assert await ids_on_bus(bus, [LANE]) == dict.fromkeys(good, 1)
     assert await count(ledger, "outbox_group") == len(bad)
+    put_back = "tocsin_scheduler_outbox_groups_put_back_total"
+    assert registry.get_sample_value(put_back) == len(bad)
     assert (await store.late_groups(30.0, 20)).groups == [], "each later, not at once"
     fresh = "queued_at > now() - interval '50 seconds'"
     assert await tally(ledger, fresh, bad) == {True: len(bad)}, "none is lost"
