@@ -44,11 +44,18 @@ def key_of(call: Call) -> str | None:
     return key
 
 
-def _mismatch() -> Refusal:
-    return Refusal(
-        ProblemType.IDEMPOTENCY_KEY_MISMATCH,
-        "this Idempotency-Key was used with another body",
-    )
+def owner_of(call: Call, key: str) -> KeyOwner:
+    """Return what the key of a call is unique within."""
+    return KeyOwner(call.principal.tenant, f"{call.method} {call.path}", key)
+
+
+def _check_body(answered: bytes, given: bytes) -> None:
+    """Raise the mismatch when a key was answered to a body with another hash."""
+    if answered != given:
+        raise Refusal(
+            ProblemType.IDEMPOTENCY_KEY_MISMATCH,
+            "this Idempotency-Key was used with another body",
+        )
 
 
 class Acceptance:
@@ -119,23 +126,21 @@ class Acceptance:
 
         For what would be refused now. A key that had another body is a mismatch all the same.
         """
-        if key is None:
-            return None
-        owner = KeyOwner(call.principal.tenant, f"{call.method} {call.path}", key)
-        stored = await self._stored(owner)
-        if stored is None:
-            return None
-        return self._again(stored, hashlib.sha256(body).digest())
+        stored = await self._answered_before(call, key, body)
+        return None if stored is None else self._again(stored)
 
     async def compare(self, call: Call, body: bytes) -> None:
         """Raise the mismatch when the key of a call was answered to another body."""
-        key = key_of(call)
-        if key is None:
-            return
-        owner = KeyOwner(call.principal.tenant, f"{call.method} {call.path}", key)
-        stored = await self._stored(owner)
-        if stored is not None and stored.body_hash != hashlib.sha256(body).digest():
-            raise _mismatch()
+        await self._answered_before(call, key_of(call), body)
+
+    async def _answered_before(
+        self, call: Call, key: str | None, body: bytes
+    ) -> StoredAnswer | None:
+        """Return what the key of a call was answered, to the same body or there is a mismatch."""
+        stored = None if key is None else await self._stored(owner_of(call, key))
+        if stored is not None:
+            _check_body(stored.body_hash, hashlib.sha256(body).digest())
+        return stored
 
     async def _recall(
         self, call: Call, reservation: Reservation, again: Callable[[UUID], bytes]
@@ -144,8 +149,7 @@ class Acceptance:
         known = await self._answers.recall(reservation.owner)
         if known is None:
             return None
-        if known.body_hash != reservation.body_hash:
-            raise _mismatch()
+        _check_body(known.body_hash, reservation.body_hash)
         own, call.correlation_id = call.correlation_id, known.correlation_id
         response = again(known.resource_id)
         if known.is_answered_by(response):
@@ -173,11 +177,10 @@ class Acceptance:
             # It expired and was pruned since the reservation was lost, or it is just being
             # moved into the ledger: the next try will tell.
             raise KeyInFlight
-        return self._again(stored, body_hash)
+        _check_body(stored.body_hash, body_hash)
+        return self._again(stored)
 
-    def _again(self, stored: StoredAnswer, body_hash: bytes) -> Answer:
-        if stored.body_hash != body_hash:
-            raise _mismatch()
+    def _again(self, stored: StoredAnswer) -> Answer:
         self._metrics.replayed()
         return Answer(
             200,

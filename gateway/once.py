@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from gateway.acceptance import Acceptance, key_of
+from gateway.acceptance import Acceptance, key_of, owner_of
 from gateway.errors import KeyInFlight, Refusal
 from gateway.routing import Answer, Call
 from gateway.store import Store, TenantStore
@@ -29,13 +29,12 @@ class Once:
 
     async def run(self, call: Call, body: bytes, act: Act) -> Answer:
         """Make a change and answer; or, for a key that has an answer, give that."""
-        tenant = call.principal.tenant
-        store = self._store.of(tenant)
+        store = self._store.of(call.principal.tenant)
         key = key_of(call)
         if key is None:
             async with store.transaction() as transaction:
                 return await act(transaction)
-        owner = KeyOwner(tenant, f"{call.method} {call.path}", key)
+        owner = owner_of(call, key)
         if owner in self._in_flight:
             raise KeyInFlight
         self._in_flight.add(owner)
