@@ -39,11 +39,16 @@ def kill(processes: list[psutil.Process], patience_seconds: float = 5.0) -> None
     survivors(processes, patience_seconds)
 
 
-def freeze(leader: int) -> None:
-    """Stop a process and all it started: Postgres works in its children."""
-    for process in _family(leader):
-        with contextlib.suppress(psutil.Error):
-            process.suspend()
+def freeze(leader: int) -> list[psutil.Process]:
+    """Stop a process and all it started, and return them: Postgres works in its children."""
+    stopped: list[psutil.Process] = []
+    # One that it had not started yet when they were counted would go on answering.
+    while new := [one for one in _family(leader) if one not in stopped]:
+        for process in new:
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+        stopped += new
+    return stopped
 
 
 def thaw(leader: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import psutil
 
+from ops.embedded import processes
 from tests.waiting import until
 
 READY_WITHIN_SECONDS = 60
@@ -55,9 +56,13 @@ class Mesh:
     @asynccontextmanager
     async def down(self, child: psutil.Process) -> AsyncIterator[None]:
         """Kill -9 one child; inside the block nobody starts it again."""
-        async with frozen(psutil.Process(self.process.pid)):
+        supervisor = psutil.Process(self.process.pid)
+        supervisor.suspend()
+        try:
             child.kill()
             yield
+        finally:
+            supervisor.resume()
 
     async def restarted(self, name: str, old_pid: int) -> None:
         await until(lambda: self._has_new_pid(name, old_pid), 20)
@@ -153,28 +158,15 @@ class Mesh:
 
 
 @asynccontextmanager
-async def frozen(
-    process: psutil.Process, *, family: bool = False
-) -> AsyncIterator[None]:
-    """Stop a process, and its ``family`` (Postgres works in its children), for a while."""
-    stopped: list[psutil.Process] = []
+async def frozen(process: psutil.Process) -> AsyncIterator[None]:
+    """Stop a process and all it started for a while."""
+    stopped = processes.freeze(process.pid)
     try:
-        _stop(process, stopped)
-        # One that it had not started yet when they were counted would go on answering.
-        while family and (new := set(process.children(recursive=True)) - {*stopped}):
-            for child in new:
-                _stop(child, stopped)
         yield
     finally:
         for one in stopped:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.resume()
-
-
-def _stop(process: psutil.Process, stopped: list[psutil.Process]) -> None:
-    stopped.append(process)
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.suspend()
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ SMS = {"channel": "sms", "recipient": "+15555550001", "content": "hello"}
 async def test_what_is_accepted_while_postgres_hangs_is_delivered_once(
     mesh: Mesh,
 ) -> None:
-    async with frozen(mesh.child("postgres"), family=True):
+    async with frozen(mesh.child("postgres")):
         answers = await asyncio.gather(*(mesh.post(SMS) for _ in range(100)))
         assert {response.status for response in answers} == {202}
         singles = [(await response.json())["id"] for response in answers]

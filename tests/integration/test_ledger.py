@@ -16,7 +16,7 @@ from ops.runtime.ledger_watch import LedgerWatch
 from tests.integration.conftest import mesh_settings
 from tests.relay import relay
 from tests.rows import insert, notification
-from tests.servers import Source, Stack
+from tests.servers import Source, Stack, paused
 from tests.waiting import until
 
 
@@ -107,8 +107,7 @@ async def test_a_ledger_opens_without_its_server(own: Stack) -> None:
 async def test_a_frozen_server_delays_neither_opening_nor_the_check_nor_closing(
     own: Stack,
 ) -> None:
-    own.postgres.pause()
-    try:
+    with paused(own.postgres):
         async with asyncio.timeout(8):
             async with asyncio.timeout(0.5):
                 opening = open_ledger(settings_of(own))
@@ -117,8 +116,6 @@ async def test_a_frozen_server_delays_neither_opening_nor_the_check_nor_closing(
                 async with asyncio.timeout(2):
                     await ledger.check()
             await opening.__aexit__(None, None, None)
-    finally:
-        own.postgres.resume()
 
 
 async def test_a_killed_server_is_away_and_comes_back(own: Stack) -> None:
@@ -153,8 +150,7 @@ async def test_a_frozen_server_is_noticed_and_nobody_waits_for_it(own: Stack) ->
     async with watched(own) as ledger:
         reading = asyncio.create_task(ledger.fetch("SELECT pg_sleep(30)"))
         await until(lambda: _someone_sleeps(ledger))
-        own.postgres.pause()
-        try:
+        with paused(own.postgres):
             async with asyncio.timeout(8):
                 with pytest.raises(ledgers.AWAY):
                     await reading
@@ -162,21 +158,16 @@ async def test_a_frozen_server_is_noticed_and_nobody_waits_for_it(own: Stack) ->
             with pytest.raises(ledgers.LedgerKnownAway):
                 async with ledger.transaction():
                     pass
-        finally:
-            own.postgres.resume()
         await until(lambda: not ledger.is_away, 10)
         await ledger.fetch("SELECT 1")
 
 
 async def test_a_process_that_stood_still_does_not_blame_the_ledger(own: Stack) -> None:
     async with watched(own) as ledger:
-        own.postgres.pause()
-        try:
+        with paused(own.postgres):
             await asyncio.sleep(0.7)  # a look is under way
             time.sleep(2)  # noqa: ASYNC251 (as a process does that is frozen)
             await asyncio.sleep(1.2)  # and is over
-        finally:
-            own.postgres.resume()
         for _ in range(20):
             assert not ledger.is_away
             await asyncio.sleep(0.05)
@@ -187,13 +178,10 @@ async def test_a_statement_is_given_up_in_time_though_its_server_is_frozen(
 ) -> None:
     async with open_ledger(settings_of(own)) as ledger:
         await ledger.check()
-        own.postgres.pause()
-        try:
+        with paused(own.postgres):
             async with asyncio.timeout(8):
                 with pytest.raises(TimeoutError):
                     await ledger.fetch_within(0.3, "SELECT 1")
-        finally:
-            own.postgres.resume()
         [row] = await ledger.fetch_within(5, "SELECT 1 AS one")
         assert row["one"] == 1
 
@@ -202,21 +190,17 @@ async def test_a_statement_is_given_up_in_time_though_it_has_no_connection_yet(
     own: Stack,
 ) -> None:
     async with open_ledger(settings_of(own)) as ledger:
-        own.postgres.pause()
-        try:
+        with paused(own.postgres):
             async with asyncio.timeout(2):
                 with pytest.raises(TimeoutError):
                     await ledger.fetch_within(0.3, "SELECT 1")
-        finally:
-            own.postgres.resume()
 
 
 async def test_who_waits_for_a_connection_is_told_when_the_ledger_goes_away(
     own: Stack,
 ) -> None:
     async with open_ledger(settings_of(own)) as ledger:
-        own.postgres.pause()
-        try:
+        with paused(own.postgres):
             waiting = asyncio.create_task(ledger.fetch("SELECT 1"))
             await asyncio.sleep(0.1)  # it connects
             ledger.hang_up()
@@ -224,8 +208,6 @@ async def test_who_waits_for_a_connection_is_told_when_the_ledger_goes_away(
             async with asyncio.timeout(1):
                 with pytest.raises(ledgers.AWAY):
                     await waiting
-        finally:
-            own.postgres.resume()
 
 
 #: What Postgres tells its clients when one of its processes was killed.

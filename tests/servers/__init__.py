@@ -1,7 +1,7 @@
 """The real servers that tests run on: from wheels, or in containers where that is asked for."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +27,16 @@ class Server(Protocol):
 
     def resume(self) -> None:
         """Let it go on after a pause."""
+
+
+@contextmanager
+def paused(server: Server) -> Iterator[None]:
+    """Freeze a server for a while."""
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
 
 
 class Stack(Protocol):

@@ -60,7 +60,7 @@ class Striker:
     async def _end(self, process: psutil.Process, fault: Fault) -> None:
         match fault.kind:
             case Kind.FREEZE:
-                async with frozen(process, family=True):
+                async with frozen(process):
                     await asyncio.sleep(fault.seconds)
             case Kind.DOWN:
                 async with self._mesh.down(process):

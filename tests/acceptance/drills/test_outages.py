@@ -54,7 +54,7 @@ async def test_a_bus_that_was_away_leaves_old_numbers_dimmed_and_is_told_of_once
             assert "NATS down" in drill.lines[0]
 
         await drill.shown("back after")
-        await until(lambda: told_of_return(drill), PATIENCE_SECONDS)
+        assert await until(lambda: told_of_return(drill), PATIENCE_SECONDS) == 1
         await drill.gone("STALE")
         assert told_of_return(drill) <= 1  # a notice goes by itself
         await until(lambda: drill.inks_of("sms", "high") == inks, PATIENCE_SECONDS)

@@ -36,7 +36,7 @@ from contracts.outcomes import FailureClass
 from ops.embedded import folder as folders, ports, probes, wheels
 from ops.embedded.child import Spec
 from ops.runtime.topology import ensure
-from tests.servers import Nats
+from tests.servers import Nats, paused
 from tests.unit.console.conformance import Mesh, SourceConformance
 from tests.unit.console.world import (
     NOON,
@@ -266,13 +266,10 @@ class TestLink:
     async def test_it_notices_a_bus_that_is_frozen(self, mesh: Mesh, nats_server: Nats):
         async with mesh.listening() as heard:
             await until(lambda: backlogs(heard))
-            nats_server.server.pause()
-            try:
+            with paused(nats_server.server):
                 await until(
                     lambda: mesh.link()[-1].condition is LinkCondition.RETRYING, 20
                 )
-            finally:
-                nats_server.server.resume()
             await until(mesh.is_connected)
 
     async def test_it_starts_before_the_bus_does(self, mesh: Mesh, nats_server: Nats):

@@ -29,7 +29,7 @@ from tests.integration.dispatcher.running import (
     trace_of,
 )
 from tests.integration.factories import seed_notifications
-from tests.servers import Nats
+from tests.servers import Nats, paused
 from tests.waiting import until
 
 
@@ -188,11 +188,8 @@ async def test_a_ledger_that_hangs_does_not_hold_up_the_end(
     await seed_notifications(private.ledger, private.bus, 5)
     async with running_dispatcher(ours) as dispatcher:
         await until(lambda: len(endpoint.received) == 5)
-        private.servers.postgres.pause()
-        try:
+        with paused(private.servers.postgres):
             gate.opened.set()
             begun = time.monotonic()
             await dispatcher.stop()
             assert time.monotonic() - begun < 4
-        finally:
-            private.servers.postgres.resume()

@@ -22,7 +22,7 @@ from tests.integration.gateway.gateways import (
     problem_of,
     running_gateway,
 )
-from tests.servers import Nats, Stack
+from tests.servers import Nats, Stack, paused
 from tests.waiting import until
 
 DEPTH = "tocsin_intake_depth_notifications"
@@ -198,15 +198,12 @@ async def test_what_the_bus_cannot_take_fast_enough_is_left_to_the_scheduler(
     settings: MeshSettings, bus: Bus, ledger: Ledger, nats_server: Nats
 ) -> None:
     async with running_gateway(settings, gateway_publish_backlog=1000) as gateway:
-        nats_server.server.pause()
-        try:
+        with paused(nats_server.server):
             for _ in range(3):
                 response = await gateway.post({"notifications": [SMS] * 1000}, BATCHES)
                 assert response.status == 202
             left = "tocsin_outbox_groups_left_total"
             assert gateway.metric(left, because="backlog") == 2
-        finally:
-            nats_server.server.resume()
         await until(lambda: unlisted_but(ledger, 2), 10)
 
 
