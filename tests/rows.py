@@ -33,6 +33,22 @@ def notification(**changes: Any) -> dict[str, Any]:
     return {**row, **changes}
 
 
+def dead_letter(**changes: Any) -> dict[str, Any]:
+    """Make the columns of one dead letter, on sms/low and permanent unless told otherwise."""
+    row = {
+        "notification_id": new_id(),
+        "sequence": 4,
+        "tenant": "default",
+        "channel": "sms",
+        "priority": "low",
+        "attempts": 5,
+        "failure_class": "permanent",
+        "reason": "no such number",
+        "created_at": datetime.now(UTC),
+    }
+    return {**row, **changes}
+
+
 async def insert(
     executor: Executor, table: str = "notification", **columns: Any
 ) -> None:

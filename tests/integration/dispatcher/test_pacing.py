@@ -222,15 +222,20 @@ async def test_two_dispatchers_send_together_what_one_may(
     assert info.delivered.consumer_seq <= len(endpoint.received) + 20
 
 
-async def test_urgent_notifications_overtake_and_the_others_still_move(
-    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
-) -> None:
+async def backlogs(ledger: Ledger, bus: Bus, each: int) -> dict[str, Priority]:
+    """Queue so many in every lane; return which lane each id is in."""
     lanes: dict[str, Priority] = {}
     # the least urgent are seeded first, so they come first on the bus
     for priority in reversed(Priority):
-        for id_ in await seed_notifications(ledger, bus, 800, priority=priority):
+        for id_ in await seed_notifications(ledger, bus, each, priority=priority):
             lanes[str(id_)] = priority
+    return lanes
 
+
+async def test_urgent_notifications_overtake_and_the_others_still_move(
+    ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
+) -> None:
+    lanes = await backlogs(ledger, bus, 800)
     ours = dispatcher_settings(settings, endpoint.url, dispatcher_concurrency=40)
     async with running_dispatcher(ours):
         await until(lambda: len(endpoint.received) == 2400, timeout_seconds=30)
@@ -249,11 +254,7 @@ async def test_urgent_notifications_overtake_and_the_others_still_move(
 async def test_tokens_are_shared_out_while_all_three_lanes_have_a_backlog(
     ledger: Ledger, bus: Bus, settings: MeshSettings, endpoint: Endpoint
 ) -> None:
-    lanes: dict[str, Priority] = {}
-    for priority in reversed(Priority):
-        for id_ in await seed_notifications(ledger, bus, 900, priority=priority):
-            lanes[str(id_)] = priority
-
+    lanes = await backlogs(ledger, bus, 900)
     ours = dispatcher_settings(settings, endpoint.url, dispatcher_channel_rate=150)
     async with running_dispatcher(ours):
         await until(lambda: len(endpoint.received) >= 650, timeout_seconds=40)

@@ -14,7 +14,7 @@ from gateway.store import Store
 from ops.runtime.ledger import Ledger
 from tests.integration.factories import seed_notifications
 from tests.integration.gateway.gateways import RunningGateway, problem_of
-from tests.rows import insert, notification
+from tests.rows import dead_letter, insert, notification
 from tests.unit.gateway.test_throughput import state
 from tests.waiting import until
 
@@ -76,15 +76,7 @@ async def test_failures_and_latencies_are_read_from_the_ledger(
         await insert(
             ledger.pool,
             "dead_letter",
-            notification_id=new_id(),
-            sequence=4,
-            tenant="acme",
-            channel="sms",
-            priority="low",
-            attempts=5,
-            failure_class="permanent",
-            reason="no such number",
-            created_at=now - timedelta(seconds=age),
+            **dead_letter(tenant="acme", created_at=now - timedelta(seconds=age)),
         )
     await ledger.fetch(
         "UPDATE dead_letter SET id = tocsin_lowest_id_at(created_at)"
@@ -166,19 +158,7 @@ async def test_the_rate_of_success_is_of_all_that_ended(
 ) -> None:
     now = datetime.now(UTC)
     for _ in range(2):
-        await insert(
-            ledger.pool,
-            "dead_letter",
-            notification_id=new_id(),
-            sequence=4,
-            tenant="acme",
-            channel="sms",
-            priority="low",
-            attempts=5,
-            failure_class="permanent",
-            reason="no such number",
-            created_at=now,
-        )
+        await insert(ledger.pool, "dead_letter", **dead_letter(tenant="acme"))
     told = state("another", delivered=3, started_at=now)  # in each of two lanes
     await gateway.service.bus.nc.publish(
         subjects.mesh_state(told.service, told.instance), msgspec.json.encode(told)

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contracts.ids import lowest_id_at, new_id
+from contracts.ids import lowest_id_at
 from ops.runtime.ledger import Ledger
 from scheduler.metrics import Metrics
 from scheduler.redaction import Redaction
@@ -24,7 +24,7 @@ from tests.integration.scheduler.seeds import (
     shape,
     trace,
 )
-from tests.rows import insert
+from tests.rows import dead_letter, insert
 
 OLD = timedelta(days=120)
 LONG_AGO = "updated_at = now() - interval '119 days'"
@@ -268,17 +268,11 @@ async def test_old_batches_and_dead_letters_go_and_what_is_unpublished_stays(
         await insert(
             ledger.pool,
             "dead_letter",
-            id=id_,
-            notification_id=new_id(),
-            sequence=4,
-            tenant="default",
-            channel="sms",
-            priority="low",
-            attempts=1,
-            failure_class="permanent",
-            reason="no",
-            created_at=moment - age,
-            published_at=moment if index else None,
+            **dead_letter(
+                id=id_,
+                created_at=moment - age,
+                published_at=moment if index else None,
+            ),
         )
 
     await Retention(store, metrics, days=90).step()
