@@ -31,6 +31,7 @@ from dispatcher.settling import Settler
 from dispatcher.sharing import Breakers
 from dispatcher.slots import Slots
 from dispatcher.store import Store
+from dispatcher.turnstiles import Turnstile
 from dispatcher.unclaimed import Unclaimed
 from ops.runtime.absence import Absence
 from ops.runtime.controls import Controls
@@ -72,7 +73,10 @@ class Dispatcher:
         store = Store(service.ledger, owner, lease_seconds)
         absence = Absence(lease_seconds)
         self._leases = Leases(store, answers, metrics, absence, lease_seconds)
-        self._settler = Settler(store, self._leases, answers, metrics, absence, slots)
+        turnstile = Turnstile(settings.dispatcher_cpu_beside_high)
+        self._settler = Settler(
+            store, self._leases, answers, metrics, absence, slots, turnstile
+        )
         self._peers = Peers()
         self._controls = Controls(bus)
         self._rates = Rates(self._controls, settings.dispatcher_channel_rate)
@@ -105,6 +109,7 @@ class Dispatcher:
             metrics,
             Random(),
             slots,
+            turnstile,
         )
         claims = Claims(
             store,

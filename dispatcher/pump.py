@@ -271,6 +271,8 @@ class Pump:
         if too_many := arrived[len(group) :]:
             # They were on their way when the last provider went.
             await self._claims.put_back(too_many, _PUT_BACK_SECONDS)
+        if group and URGENT in priorities:
+            self._sends.make_way(len(group) + self._lanes.views[URGENT].depth)
         self._purse.spend(len(group))
         self._slots.take(len(group))
         return group

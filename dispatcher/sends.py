@@ -60,6 +60,7 @@ class Sends:
         metrics: Metrics,
         rng: Random,
         slots: Mapping[Channel, Slots],
+        turnstile: Turnstile,
     ) -> None:
         self._routes = routes
         self._policies = policies
@@ -69,7 +70,7 @@ class Sends:
         self._pacing = pacing
         self._slots = slots
         self._deadlines = Deadlines()
-        self._turnstiles = {channel: Turnstile() for channel in routes}
+        self._turnstile = turnstile
         self._lines = {channel: Line() for channel in routes}
         self._senders: dict[Channel, set[asyncio.Task[None]]] = {
             channel: set() for channel in routes
@@ -79,13 +80,14 @@ class Sends:
         """Line up claims: each is sent once, the most urgent first, as soon as there is room."""
         for holding in holdings:
             self._lines[holding.lane.channel].add(holding)
+        lanes = Counter(holding.lane for holding in holdings)
         for channel in self._lines:
             self._call_senders(channel)
-        lanes = Counter(holding.lane for holding in holdings)
-        urgent = {channel: lanes[Lane(channel, URGENT)] for channel in self._lines}
-        if any(urgent.values()):
-            for channel, turnstile in self._turnstiles.items():
-                turnstile.narrow(urgent[channel])
+            self._turnstile.let_through(channel, lanes[Lane(channel, URGENT)])
+
+    def make_way(self, urgent: int) -> None:
+        """Hold back the others because so many urgent messages came or wait on the bus."""
+        self._turnstile.narrow(urgent)
 
     def _call_senders(self, channel: Channel) -> None:
         senders = self._senders[channel]
@@ -105,11 +107,10 @@ class Sends:
         """Send what is in line until nothing is, or others suffice."""
         line, route = self._lines[channel], self._routes[channel]
         senders, slots = self._senders[channel], self._slots[channel]
-        turnstile = self._turnstiles[channel]
         with self._deadlines.of_this_task() as deadline:
             while len(senders) <= slots.concurrency and len(line):
                 if not line.has_urgent:
-                    await turnstile.go_through()
+                    await self._turnstile.go_through(channel)
                 if (holding := line.next()) is None:
                     return
                 slots.begin()

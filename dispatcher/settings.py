@@ -27,6 +27,12 @@ class DispatcherSettings(MeshSettings):
     """Messages per second and channel, all dispatchers together; 0 is unlimited."""
     dispatcher_concurrency: Annotated[int, Field(ge=4, le=10_000)] = 200
     """Sends in flight per channel in this process."""
+    dispatcher_cpu_beside_high: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Share of one processor that this process may use before sends of normal and low priority
+    have to wait, while notifications of high priority come.
+
+    More sends more of the others; less leaves the high ones more of a full machine.
+    """
     dispatcher_group_at_most: Annotated[int, Field(ge=1, le=1_000)] = 500
     """Notifications claimed by one statement."""
     dispatcher_lease_seconds: Annotated[

@@ -28,6 +28,7 @@ from dispatcher.providers.port import Outcome
 from dispatcher.retries import Decision, Done, GiveBack, GiveUp, Retry
 from dispatcher.slots import Slots
 from dispatcher.store import Result, Settled, Store
+from dispatcher.turnstiles import Turnstile
 from ops.runtime.absence import REFUSED, UNANSWERED, Absence
 from ops.runtime.tasks import wait_for_stop
 
@@ -36,6 +37,9 @@ log = structlog.stdlib.get_logger()
 GROUP_AT_MOST = 1000
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
+#: Before each group of the others while urgent ones come: larger groups leave more of the
+#: processor, and of the ledger, to those.
+_GATHER_SECONDS = 0.05
 
 Key = tuple[UUID, int]
 
@@ -140,6 +144,7 @@ class Settler:
         metrics: Metrics,
         absence: Absence,
         slots: Mapping[Channel, Slots],
+        turnstile: Turnstile,
     ) -> None:
         self._store = store
         self._leases = leases
@@ -147,6 +152,7 @@ class Settler:
         self._metrics = metrics
         self._absence = absence
         self._slots = slots
+        self._turnstile = turnstile
         self._urgent, self._others = _Gathered(), _Gathered()
         self._closing = False
         self._too_late = asyncio.Event()
@@ -183,6 +189,8 @@ class Settler:
                     return
                 gathered.added.clear()
                 continue
+            if gathered is self._others and self._turnstile.is_narrow:
+                await asyncio.sleep(_GATHER_SECONDS)
             group = gathered.finished[:GROUP_AT_MOST]
             del gathered.finished[:GROUP_AT_MOST]
             await self._settle(group)

@@ -54,6 +54,14 @@ from ops.cli.services import become, setting, shared_settings
     click.IntRange(4, 10_000),
 )
 @setting(
+    "--cpu-beside-high",
+    "TOCSIN_DISPATCHER_CPU_BESIDE_HIGH",
+    "SHARE",
+    "Share of a processor at which others wait while high notifications come.",
+    0.3,
+    click.FloatRange(0, 1, min_open=True),
+)
+@setting(
     "--lease-seconds",
     "TOCSIN_DISPATCHER_LEASE_SECONDS",
     "SECONDS",

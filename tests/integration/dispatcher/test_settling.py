@@ -19,6 +19,7 @@ from dispatcher.retries import Decision, Done, GiveBack, GiveUp, Retry
 from dispatcher.settling import Finished, Settler, finish
 from dispatcher.slots import Slots
 from dispatcher.store import Store
+from dispatcher.turnstiles import Turnstile
 from ops.runtime.absence import Absence
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
@@ -43,6 +44,7 @@ class Bench(NamedTuple):
     store: Store
     leases: Leases
     settler: Settler
+    turnstile: Turnstile
     registry: CollectorRegistry
 
     async def claimed(self, count: int, lane: Lane = LANE) -> list[Holding]:
@@ -73,8 +75,9 @@ async def bench(ledger: Ledger, bus: Bus) -> Bench:
     absence = Absence(15)
     leases = Leases(store, answers, metrics, absence, 15)
     slots = {channel: Slots(200, asyncio.Event()) for channel in Channel}
-    settler = Settler(store, leases, answers, metrics, absence, slots)
-    return Bench(ledger, store, leases, settler, registry)
+    turnstile = Turnstile(0.5)
+    settler = Settler(store, leases, answers, metrics, absence, slots, turnstile)
+    return Bench(ledger, store, leases, settler, turnstile, registry)
 
 
 async def test_one_group_takes_every_kind_of_outcome(bench: Bench) -> None:
@@ -194,3 +197,23 @@ async def test_an_urgent_outcome_does_not_wait_for_a_group_that_is_being_written
     bench.settler.close()
     await settling
     assert await bench.status(other.id) == "delivered"
+
+
+async def test_while_urgent_ones_come_the_others_gather_into_one_group(
+    bench: Bench,
+) -> None:
+    bench.turnstile.narrow(1)
+    first, second = await bench.claimed(2)
+    writing = asyncio.create_task(bench.settler.run())
+    bench.settler.add(finish(first, Done(), DELIVERED))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    bench.settler.add(finish(second, Done(), DELIVERED))
+    bench.settler.close()
+    await writing
+
+    assert await bench.status(first.id) == await bench.status(second.id) == "delivered"
+    groups = bench.registry.get_sample_value(
+        "tocsin_settle_group_size_notifications_count"
+    )
+    assert groups == 1
