@@ -143,6 +143,7 @@ class Sends:
         """
         for line in self._lines.values():
             self.give_back(line.take())
+        self._turnstile.open()  # those that wait there have nothing to send any more
         under_way = set().union(*self._senders.values())
         if not under_way:
             return

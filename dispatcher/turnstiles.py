@@ -37,10 +37,8 @@ class Turnstile:
         }
         self._narrow_until = 0.0
         self._saved_seconds = 0.0
-        self._looked_at = (
-            0.0,
-            0.0,
-        )  #: by the clock and by this process's processor time
+        #: By the clock, and by this process's processor time.
+        self._looked_at = (0.0, 0.0)
         self._is_turning = False
 
     @property
@@ -50,11 +48,19 @@ class Turnstile:
 
     def narrow(self, urgent: int) -> None:
         """Make the others wait from now on, because of so many urgent ones."""
-        is_few = urgent <= _FEW
-        self._narrow_until = time.monotonic() + _NARROW_SECONDS if is_few else 0.0
+        if urgent > _FEW:
+            self.open()
+        else:
+            self._narrow_until = time.monotonic() + _NARROW_SECONDS
+
+    def open(self) -> None:
+        """Let everybody through, at once and from now on."""
+        self._narrow_until = 0.0
+        for channel, waiting in self._waiting.items():
+            self.let_through(channel, len(waiting))
 
     def let_through(self, channel: Channel, count: int) -> None:
-        """Let so many go through at once, because they will take the urgent ones."""
+        """Let so many go through at once, as when they will take the urgent ones."""
         waiting = self._waiting[channel]
         while count and waiting:
             waiter = waiting.popleft()

@@ -34,9 +34,7 @@ async def test_all_begin_in_one_pass_while_nothing_is_urgent() -> None:
     assert crowd.through == CROWD
 
 
-async def test_few_begin_in_one_pass_after_urgent_work_came_and_all_in_the_end() -> (
-    None
-):
+async def test_few_begin_in_one_pass_after_urgent_work_came_and_all_later() -> None:
     turnstile = Turnstile(1)
     turnstile.narrow(FEW)
     crowd = Crowd(turnstile)
@@ -84,8 +82,18 @@ async def test_nothing_is_kept_free_for_a_backlog_of_urgent_ones() -> None:
     crowd = Crowd(turnstile)
     await asyncio.sleep(0)
 
+    assert crowd.through == waiting.through == CROWD
+
+
+async def test_who_waits_goes_through_at_once_when_it_is_opened() -> None:
+    turnstile = Turnstile(1e-6)
+    turnstile.narrow(FEW)
+    crowd = Crowd(turnstile)
+    await asyncio.sleep(0)
+    turnstile.open()
+    await asyncio.sleep(0)
+
     assert crowd.through == CROWD
-    await asyncio.gather(*waiting.tasks)
 
 
 async def test_the_others_use_no_more_than_their_share_of_the_processor() -> None:
