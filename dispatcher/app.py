@@ -117,7 +117,6 @@ class Dispatcher:
             answers,
             metrics,
             absence,
-            lease_seconds=lease_seconds,
             stopping=service.stopping,
         )
         unclaimed = Unclaimed(store, self._leases, answers, metrics, absence)

@@ -39,7 +39,6 @@ class Claims:
         metrics: Metrics,
         absence: Absence,
         *,
-        lease_seconds: float,
         stopping: asyncio.Event,
     ) -> None:
         self._store = store
@@ -47,7 +46,6 @@ class Claims:
         self._answers = answers
         self._metrics = metrics
         self._absence = absence
-        self._lease_seconds = lease_seconds
         self._stopping = stopping
         self._one_looks_for_room = asyncio.Lock()
         self._asking: set[UUID] = set()  #: claims may be committed and not answered yet
@@ -63,11 +61,11 @@ class Claims:
         # again, even if its lease ran out while the ledger was away: its send may be under
         # way, or its outcome about to be written. Nor is one that another task is asking for:
         # both would take what was committed and not answered for theirs.
-        held = self._leases.claimed_ids() | self._asking
+        held, asking = self._leases.claimed_ids, self._asking
+        self._leases.hold(group)
         first: dict[UUID, Holding] = {}
         for holding in group:
-            self._leases.hold(holding)
-            if holding.id not in held:
+            if holding.id not in held and holding.id not in asking:
                 first.setdefault(holding.id, holding)
         self._asking |= first.keys()
         try:
@@ -98,7 +96,7 @@ class Claims:
         claimed = []
         for claim in claims:
             holding = holdings[claim.id]
-            holding.lease(claim, asked_at, self._lease_seconds)
+            self._leases.lease(holding, claim, asked_at)
             claimed.append(holding)
         return claimed
 
@@ -137,15 +135,14 @@ class Claims:
         return claimed
 
     async def _adopt(self, ids: Sequence[UUID]) -> list[Claim]:
-        known = self._leases.claimed_ids()
+        known = self._leases.claimed_ids
         return await self._store.adopt([id_ for id_ in ids if id_ not in known])
 
     async def put_back(
         self, group: Sequence[Holding], delay_seconds: float = 0.0
     ) -> None:
         """Let go of messages that were not claimed, for anyone to have."""
-        for holding in group:
-            self._leases.let_go(holding)
+        self._leases.let_go(group)
         await self._answers.send(
             [answers.put_back(holding.reply, delay_seconds) for holding in group]
         )

@@ -75,6 +75,7 @@ class LaneView:
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
+        self.subject = subjects.notify(lane)
         consumer = lane_consumer(lane)
         self.next_subject = (
             f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
@@ -82,6 +83,7 @@ class LaneView:
         self.inbox = ""
         self.subscription: Subscription | None = None
         self.order: _Order | None = None
+        self.arrived: list[Msg] = []
         self.depth = 1  #: believed to wait; 0 calls for a standing pull
         self.refused_until = -math.inf
 
@@ -109,19 +111,15 @@ class Lanes:
         self._answers = answers
         self._metrics = metrics
         self.views = {p: LaneView(Lane(channel, p)) for p in Priority}
-        self._by_subject = {
-            subjects.notify(view.lane): view for view in self.views.values()
-        }
         self._is_open = False
         self._numbers = 0
-        self._arrived: list[Msg] = []
         bus.on_reconnect(self._forget_orders)
 
     @property
     def outstanding(self) -> int:
         """Return how many messages have come, or may still come for the open pulls."""
         to_come = (v.order.left for v in self.views.values() if v.order is not None)
-        return len(self._arrived) + sum(to_come)
+        return sum(to_come) + sum(len(v.arrived) for v in self.views.values())
 
     def check(self) -> None:
         """Raise while the bus does not let these lanes be pulled."""
@@ -141,7 +139,7 @@ class Lanes:
             if priority not in held and view.subscription is None:
                 await self._open(view)
         self._is_open = True
-        if self._arrived:
+        if any(view.arrived for view in self.views.values()):
             self._changed.set()
 
     async def close(self) -> None:
@@ -211,10 +209,10 @@ class Lanes:
             raise
 
     async def _receive(self, view: LaneView, msg: Msg) -> None:
-        if msg.subject not in self._by_subject:
+        if msg.subject != view.subject:
             self._read_status(view, msg)
             return
-        self._arrived.append(msg)
+        view.arrived.append(msg)
         order = view.order
         # More than was asked for can come from a pull taken for lost: it is taken all the same.
         if order is not None:
@@ -278,35 +276,28 @@ class Lanes:
                 moments.append(view.refused_until)
         return min(moments)
 
-    def _priority(self, msg: Msg) -> Priority:
-        return self._by_subject[msg.subject].lane.priority
-
     async def take(
-        self, priorities: Collection[Priority] = frozenset(Priority)
+        self, priorities: Collection[Priority] = tuple(Priority)
     ) -> list[Holding]:
         """Return what has arrived from these lanes.
 
         A message that is no notification is ended and logged.
         """
-        arrived = [msg for msg in self._arrived if self._priority(msg) in priorities]
-        if len(arrived) == len(self._arrived):
-            self._arrived = []
-        else:
-            self._arrived = [
-                msg for msg in self._arrived if self._priority(msg) not in priorities
-            ]
         holdings = []
         malformed = []
-        for msg in arrived:
-            lane = self._by_subject[msg.subject].lane
-            try:
-                id_ = _decode(msg.data).notification_id
-            except msgspec.DecodeError as error:
-                log.warning("message.malformed", lane=str(lane), error=str(error))
-                self._metrics.unclaimed(self._channel, "malformed")
-                malformed.append(answers.terminate(msg.reply, "malformed"))
-                continue
-            holdings.append(Holding(id_, lane, msg.reply))
+        for view in [self.views[priority] for priority in priorities]:
+            arrived, view.arrived = view.arrived, []
+            for msg in arrived:
+                try:
+                    id_ = _decode(msg.data).notification_id
+                except msgspec.DecodeError as error:
+                    log.warning(
+                        "message.malformed", lane=str(view.lane), error=str(error)
+                    )
+                    self._metrics.unclaimed(self._channel, "malformed")
+                    malformed.append(answers.terminate(msg.reply, "malformed"))
+                    continue
+                holdings.append(Holding(id_, view.lane, msg.reply))
         if malformed:
             await self._answers.send(malformed)
         return holdings

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from uuid import UUID
 
 import structlog
 
 from dispatcher import answers
 from dispatcher.answers import Answers
-from dispatcher.holdings import Holding
+from dispatcher.holdings import Claim, Holding
 from dispatcher.metrics import Metrics
 from dispatcher.store import Store
 from ops.runtime import ledger
@@ -44,22 +44,32 @@ class Leases:
         self._lease_seconds = lease_seconds
         self._period_seconds = lease_seconds / 3
         self._held: set[Holding] = set()
+        self._claimed_ids: set[UUID] = set()
         self._held_before: set[Holding] = set()  #: when the bus was last told
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def hold(self, holding: Holding) -> None:
-        """Renew this from now on."""
-        self._held.add(holding)
+    def hold(self, holdings: Iterable[Holding]) -> None:
+        """Keep these from now on: on the bus, and in the ledger once they are leased."""
+        self._held.update(holdings)
 
-    def let_go(self, holding: Holding) -> None:
-        """Renew this no more."""
-        self._held.discard(holding)
+    def lease(self, holding: Holding, claim: Claim, asked_at: float) -> None:
+        """Attach the claim of one that is held, which was asked for no earlier than then."""
+        holding.lease(claim, asked_at, self._lease_seconds)
+        self._claimed_ids.add(claim.id)
 
-    def claimed_ids(self) -> set[UUID]:
+    def let_go(self, holdings: Iterable[Holding]) -> None:
+        """Keep these no more."""
+        for holding in holdings:
+            self._held.discard(holding)
+            if holding.claim is not None:
+                self._claimed_ids.discard(holding.id)
+
+    @property
+    def claimed_ids(self) -> Set[UUID]:
         """Return the notifications whose lease this process knows it has."""
-        return {holding.id for holding in self._held if holding.claim is not None}
+        return self._claimed_ids
 
     def lost_leases(self) -> list[int]:
         """Return how many dispatchers each notification lost that this process is sending."""

@@ -11,6 +11,7 @@ from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.mesh import LaneReading
 from contracts.outcomes import OutcomeClass
+from dispatcher.attempts import Attempts
 from dispatcher.windows import Window
 
 #: Why a message that came was not sent.
@@ -43,7 +44,6 @@ class _LaneCounts:
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self.attempts = 0
         self.paused = False
         self.by_status = dict.fromkeys(_SETTLES_TO, 0)
         self.window = Window(_LATENCY_WINDOW_SECONDS)
@@ -62,19 +62,6 @@ class Metrics:
             "tocsin_loop_errors_total",
             "Rounds of a loop that failed.",
             ("loop",),
-            registry=registry,
-        )
-        attempts = Counter(
-            "tocsin_attempts_total",
-            "Attempts that ended, by outcome.",
-            (*lane_labels, "outcome"),
-            registry=registry,
-        )
-        durations = Histogram(
-            "tocsin_attempt_duration_seconds",
-            "From the start of a send to its outcome.",
-            ("channel",),
-            buckets=_SECONDS,
             registry=registry,
         )
         claims = Counter(
@@ -166,12 +153,6 @@ class Metrics:
             "Times pacing fell back to a local share of the limit.",
             registry=registry,
         )
-        self._provider_attempts = Counter(
-            "tocsin_provider_attempts_total",
-            "Attempts that ended, by the provider that made them.",
-            ("provider", "outcome"),
-            registry=registry,
-        )
         self._breaker_state = Gauge(
             "tocsin_breaker_state",
             "0 while a provider's breaker is closed, 1 half-open, 2 open.",
@@ -205,18 +186,12 @@ class Metrics:
             "routes",
         ):
             self.loop_errors.labels(loop)
-        self._attempts = {
-            (lane, outcome): attempts.labels(*lane, outcome)
-            for lane in LANES
-            for outcome in OutcomeClass
-        }
         self._settlements = {
             (lane, status): settlements.labels(*lane, status)
             for lane in LANES
             for status in _SETTLES_TO
         }
         self._claims = {lane: claims.labels(*lane) for lane in LANES}
-        self._durations = {channel: durations.labels(channel) for channel in Channel}
         self._unclaimed = {
             (channel, reason): unclaimed.labels(channel, reason)
             for channel in Channel
@@ -226,8 +201,7 @@ class Metrics:
         self._pacing_waits = {
             channel: pacing_waits.labels(channel) for channel in Channel
         }
-        self._attempts_by: dict[tuple[str, OutcomeClass], Counter] = {}
-        self._provider_counts: dict[str, dict[OutcomeClass, int]] = {}
+        self._attempts = Attempts(registry)
         self._throttled_seconds = dict.fromkeys(Channel, 0.0)
         self._shares: dict[tuple[Channel, str], float] = {}
         self._paused = {lane: paused.labels(*lane) for lane in LANES}
@@ -247,31 +221,26 @@ class Metrics:
         self._unclaimed[channel, reason].inc()
 
     def attempt_finished(
-        self, lane: Lane, outcome: OutcomeClass, duration_seconds: float
+        self,
+        lane: Lane,
+        outcome: OutcomeClass,
+        ended_at: float,
+        duration_seconds: float,
+        provider: str | None,
     ) -> None:
-        """Count one call of a provider."""
-        self._attempts[lane, outcome].inc()
-        self._durations[lane.channel].observe(duration_seconds)
-        counts = self._lanes[lane]
-        counts.attempts += 1
-        counts.window.add(time.monotonic(), duration_seconds, failed=False, slow=False)
-
-    def provider_attempted(self, provider: str, outcome: OutcomeClass) -> None:
-        """Count one call by who was called."""
-        self._attempts_by[provider, outcome].inc()
-        self._provider_counts[provider][outcome] += 1
+        """Count one attempt, and one call of its provider if there was one."""
+        self._attempts.ended(lane, outcome, duration_seconds, provider)
+        self._lanes[lane].window.add(
+            ended_at, duration_seconds, failed=False, slow=False
+        )
 
     def provider_attempts(self, provider: str) -> Mapping[OutcomeClass, int]:
         """Return a provider's attempts by how they ended, since the process began."""
-        return self._provider_counts[provider]
+        return self._attempts.of_provider(provider)
 
     def provider_used(self, provider: str) -> None:
         """Show a provider's numbers from now on, at zero."""
-        for outcome in OutcomeClass:
-            self._attempts_by[provider, outcome] = self._provider_attempts.labels(
-                provider, outcome
-            )
-        self._provider_counts.setdefault(provider, dict.fromkeys(OutcomeClass, 0))
+        self._attempts.show(provider)
         for condition in BreakerCondition:
             self._breaker_changes.labels(provider, condition)
 
@@ -307,14 +276,15 @@ class Metrics:
             self._lanes[lane].paused = priority in paused
             self._paused[lane].set(priority in paused)
 
-    def released(self, lane: Lane) -> None:
-        """Count a claim out of flight, however it ended."""
-        self._lanes[lane].in_flight -= 1
+    def released(self, by_lane: Mapping[Lane, int]) -> None:
+        """Count claims out of flight, however they ended."""
+        for lane, count in by_lane.items():
+            self._lanes[lane].in_flight -= count
 
-    def settled(self, lane: Lane, status: Status) -> None:
-        """Count a claim whose outcome is in the ledger."""
-        self._settlements[lane, status].inc()
-        self._lanes[lane].by_status[status] += 1
+    def settled(self, lane: Lane, status: Status, count: int = 1) -> None:
+        """Count claims whose outcome is in the ledger."""
+        self._settlements[lane, status].inc(count)
+        self._lanes[lane].by_status[status] += count
 
     def settle_finished(self, size: int, duration_seconds: float) -> None:
         """Count one settle statement."""
@@ -371,7 +341,7 @@ class Metrics:
                 channel=lane.channel,
                 priority=lane.priority,
                 in_flight=counts.in_flight,
-                attempts=counts.attempts,
+                attempts=self._attempts.of_lane(lane),
                 delivered=counts.by_status[Status.DELIVERED],
                 retried=counts.by_status[Status.RETRYING],
                 failed=counts.by_status[Status.FAILED],

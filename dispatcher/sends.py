@@ -1,12 +1,7 @@
-"""Calls the provider for claims, many at once, and hands every outcome to the settler.
-
-A task that has ended a send goes on with the next claim in line, so that a busy channel
-starts no task for each.
-"""
+"""Calls the provider for claims, many at once, and hands every outcome to the settler."""
 
 import asyncio
 import time
-import traceback
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -19,8 +14,10 @@ from contracts.channels import Channel, Lane, Priority
 from contracts.outcomes import OutcomeClass
 from contracts.tracing import continue_trace
 from dispatcher import retries
+from dispatcher.crews import Crew
 from dispatcher.deadlines import Deadline, Deadlines
 from dispatcher.demand import URGENT
+from dispatcher.errors import frames
 from dispatcher.holdings import Claim, Holding
 from dispatcher.lines import Line
 from dispatcher.metrics import Metrics
@@ -72,8 +69,14 @@ class Sends:
         self._deadlines = Deadlines()
         self._turnstile = turnstile
         self._lines = {channel: Line() for channel in routes}
-        self._senders: dict[Channel, set[asyncio.Task[None]]] = {
-            channel: set() for channel in routes
+        self._crews = {
+            channel: Crew(
+                self._lines[channel],
+                slots[channel],
+                self._deadlines,
+                partial(self._send_next, channel),
+            )
+            for channel in routes
         }
 
     def start(self, holdings: Sequence[Holding]) -> None:
@@ -81,44 +84,26 @@ class Sends:
         for holding in holdings:
             self._lines[holding.lane.channel].add(holding)
         lanes = Counter(holding.lane for holding in holdings)
-        for channel in self._lines:
-            self._call_senders(channel)
+        for channel, crew in self._crews.items():
+            crew.call()
             self._turnstile.let_through(channel, lanes[Lane(channel, URGENT)])
 
     def make_way(self, urgent: int) -> None:
         """Hold back the others because so many urgent messages came or wait on the bus."""
         self._turnstile.narrow(urgent)
 
-    def _call_senders(self, channel: Channel) -> None:
-        senders = self._senders[channel]
-        free = self._slots[channel].concurrency - len(senders)
-        for _ in range(min(free, len(self._lines[channel]))):
-            sender = asyncio.create_task(self._run(channel), name="sender")
-            senders.add(sender)
-            sender.add_done_callback(partial(self._sender_ended, channel))
-
-    def _sender_ended(self, channel: Channel, sender: "asyncio.Task[None]") -> None:
-        self._senders[channel].discard(sender)
-        if not sender.cancelled() and (error := sender.exception()) is not None:
-            log.error("sender.failed", error=type(error).__name__, frames=frames(error))
-        self._call_senders(channel)
-
-    async def _run(self, channel: Channel) -> None:
-        """Send what is in line until nothing is, or others suffice."""
+    async def _send_next(self, channel: Channel, deadline: Deadline) -> None:
         line, route = self._lines[channel], self._routes[channel]
-        senders, slots = self._senders[channel], self._slots[channel]
-        with self._deadlines.of_this_task() as deadline:
-            while len(senders) <= slots.concurrency and len(line):
-                if not line.has_urgent:
-                    await self._turnstile.go_through(channel)
-                if (holding := line.next()) is None:
-                    return
-                slots.begin()
-                pick = route.pick()
-                if pick is None and route.legs:
-                    self._give_back(holding, _A_MOMENT, _NO_PASSAGE)
-                else:
-                    await self._send(holding, pick, deadline)
+        if not line.has_urgent:
+            await self._turnstile.go_through(channel)
+        if (holding := line.next()) is None:
+            return
+        self._slots[channel].begin()
+        pick = route.pick()
+        if pick is None and route.legs:
+            self._give_back(holding, _A_MOMENT, _NO_PASSAGE)
+        else:
+            await self._send(holding, pick, deadline)
 
     def pause(self, channel: Channel, paused: Collection[Priority]) -> None:
         """Return what is in line of these lanes, as ``give_back`` does."""
@@ -144,7 +129,7 @@ class Sends:
         for line in self._lines.values():
             self.give_back(line.take())
         self._turnstile.open()  # those that wait there have nothing to send any more
-        under_way = set().union(*self._senders.values())
+        under_way = set().union(*(crew.dismiss() for crew in self._crews.values()))
         if not under_way:
             return
         _, late = await asyncio.wait(under_way, timeout=seconds)
@@ -201,7 +186,6 @@ class Sends:
         duration = ended_at - started_at
         name = None if pick is None else pick.name
         if pick is not None:
-            self._metrics.provider_attempted(pick.name, outcome.kind)
             pick.breaker.record(
                 ended_at,
                 duration,
@@ -218,7 +202,9 @@ class Sends:
             self._rng,
         )
         self._settler.add(finish(holding, decision, outcome, name, duration))
-        self._metrics.attempt_finished(holding.lane, outcome.kind, duration)
+        self._metrics.attempt_finished(
+            holding.lane, outcome.kind, ended_at, duration, name
+        )
         if outcome.kind is not OutcomeClass.DELIVERED:
             log.info(
                 "attempt.finished",
@@ -283,8 +269,3 @@ def log_bug(event: str, error: Exception, claim: Claim) -> None:
         error=type(error).__name__,
         frames=frames(error),
     )
-
-
-def frames(error: BaseException) -> list[str]:
-    """Return where an exception came from, without its text."""
-    return traceback.format_tb(error.__traceback__)

@@ -6,6 +6,7 @@ groups under load. The order is fixed: commit, then status events, then acknowle
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -18,6 +19,7 @@ import structlog
 from contracts.channels import Channel
 from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
+from contracts.outcomes import FailureClass
 from dispatcher import answers
 from dispatcher.answers import Answers, termination
 from dispatcher.demand import URGENT
@@ -77,7 +79,18 @@ def finish(
     """Put an outcome, and what was decided on it, into the form of the ledger."""
     assert holding.claim is not None
     claim = holding.claim
-    retry_at = decision.at if isinstance(decision, Retry) else None
+    retry_at: datetime | None = None
+    because: FailureClass | None = None
+    parked = False
+    match decision:
+        case Done():
+            status = Status.DELIVERED
+        case Retry(at=retry_at, parked=parked, because=because):
+            status = Status.RETRYING
+        case GiveUp(because=because):
+            status = Status.FAILED
+        case GiveBack():
+            status = Status.QUEUED
     details = _Details(
         attempt=claim.attempts,
         outcome=str(outcome.kind),
@@ -87,33 +100,20 @@ def finish(
         duration_ms=None if duration_seconds is None else round(duration_seconds * 1e3),
         retry_at=retry_at,
     )
-    because = decision.because if isinstance(decision, Retry | GiveUp) else None
     result = Result(
         id=claim.id,
         fence=claim.fence,
-        status=_status_after(decision),
+        status=status,
         details=_encode(details).decode(),
         spared=isinstance(decision, GiveBack),
         retry_at=retry_at,
-        parked=isinstance(decision, Retry) and decision.parked,
+        parked=parked,
         provider=provider,
         provider_message_id=outcome.message_id,
         failure_class=because,
         failure_reason=_reason(outcome) if because is not None else None,
     )
     return Finished(holding, decision, result)
-
-
-def _status_after(decision: Decision) -> Status:
-    match decision:
-        case Done():
-            return Status.DELIVERED
-        case Retry():
-            return Status.RETRYING
-        case GiveUp():
-            return Status.FAILED
-        case GiveBack():
-            return Status.QUEUED
 
 
 def _reason(outcome: Outcome) -> str:
@@ -205,12 +205,14 @@ class Settler:
             [status_changed(f, settled[f.result.id, f.result.fence]) for f in written]
         )
         await self._answers.send([answer_to(finished) for finished in written])
-        for finished in written:
-            self._metrics.settled(finished.holding.lane, finished.result.status)
-        for finished in group:
-            self._leases.let_go(finished.holding)
-            self._metrics.released(finished.holding.lane)
-            self._slots[finished.holding.lane.channel].settled()
+        by_status = Counter((f.holding.lane, f.result.status) for f in written)
+        for (lane, status), count in by_status.items():
+            self._metrics.settled(lane, status, count)
+        by_lane = Counter(finished.holding.lane for finished in group)
+        self._metrics.released(by_lane)
+        self._leases.let_go(finished.holding for finished in group)
+        for lane, count in by_lane.items():
+            self._slots[lane.channel].settled(count)
 
     async def _write(self, results: Sequence[Result]) -> Mapping[Key, Settled]:
         """Return what is in the ledger; results that lost their lease are traced and left out."""

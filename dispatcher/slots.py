@@ -56,9 +56,9 @@ class Slots:
         self._in_hand -= 1
         self._stir()
 
-    def settled(self) -> None:
-        """Count an outcome that needs no more attention."""
-        self._unsettled -= 1
+    def settled(self, count: int) -> None:
+        """Count outcomes that need no more attention."""
+        self._unsettled -= count
         self._stir()
 
     def room(self, *, urgent: bool = False) -> int:

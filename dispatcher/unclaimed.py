@@ -105,13 +105,13 @@ class Unclaimed:
             ]
             raise
         finally:
-            for holding in group:
-                self._leases.let_go(holding)
+            self._leases.let_go(group)
             await self._answers.send(answered)
 
     async def _decide(self, group: Sequence[Holding]) -> list[bytes]:
-        held = self._leases.claimed_ids()
-        ids = {holding.id for holding in group if holding.id not in held}
+        ids = {holding.id for holding in group}
+        held = ids & self._leases.claimed_ids
+        ids -= held
         seen = {sighting.id: sighting for sighting in await self._store.look([*ids])}
         verdicts = {id_: self._judge(seen.get(id_)) for id_ in ids}
         verdicts |= dict.fromkeys(held, _HELD_HERE)

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from contracts.settings import MeshSettings
+from ops.runtime import wire
 from ops.runtime.confirmations import Confirmations
 
 log = structlog.stdlib.get_logger()
@@ -26,7 +27,7 @@ class Bus:
     """
 
     def __init__(self) -> None:
-        self.nc = Client()
+        self.nc: Client = wire.WireClient()
         self.js: JetStreamContext = self.nc.jetstream(timeout=2)
         self.confirmations = Confirmations(self.nc)
         self.connected = asyncio.Event()

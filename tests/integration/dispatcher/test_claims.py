@@ -39,7 +39,6 @@ def claims_over(ledger: Ledger, bus: Bus) -> Claims:
         answers,
         metrics,
         absence,
-        lease_seconds=LEASE_SECONDS,
         stopping=asyncio.Event(),
     )
 

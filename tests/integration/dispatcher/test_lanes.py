@@ -97,8 +97,9 @@ async def test_a_standing_pull_for_several_stays_open_between_them(
 
 
 async def test_a_lane_that_does_not_exist_yet_is_asked_again_later(
-    bare_bus: Bus, lanes: Lanes
+    bare_bus: Bus, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dispatcher.lanes._REFUSED_PAUSE_SECONDS", 60.0)
     await lanes.stand(HIGH)
     await until(lambda: lanes.views[HIGH].order is None)
     refused_until = lanes.views[HIGH].refused_until

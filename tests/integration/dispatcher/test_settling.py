@@ -51,9 +51,9 @@ class Bench(NamedTuple):
         ids = await seed_notifications(self.ledger, None, count, priority=lane.priority)
         claims = {claim.id: claim for claim in await self.store.claim(ids)}
         holdings = [Holding(id_, lane, "nobody.answers") for id_ in ids]
+        self.leases.hold(holdings)
         for holding in holdings:
-            holding.lease(claims[holding.id], 0.0, 15)
-            self.leases.hold(holding)
+            self.leases.lease(holding, claims[holding.id], 0.0)
         return holdings
 
     async def settle(self, *finished: Finished) -> None:

@@ -1,6 +1,8 @@
 """What a dispatcher's metrics show before anything has happened."""
 
-from prometheus_client import CollectorRegistry
+import time
+
+from prometheus_client import CollectorRegistry, generate_latest
 
 from contracts.breakers import BreakerCondition
 from contracts.channels import LANES, Channel, Lane, Priority
@@ -9,6 +11,15 @@ from contracts.outcomes import OutcomeClass
 from dispatcher.metrics import UNCLAIMED, Metrics
 
 LANE = Lane(Channel.SMS, Priority.HIGH)
+
+
+def attempted(
+    metrics: Metrics,
+    outcome: OutcomeClass,
+    seconds: float = 0.1,
+    provider: str | None = None,
+) -> None:
+    metrics.attempt_finished(LANE, outcome, time.monotonic(), seconds, provider)
 
 
 def test_every_label_set_is_there_at_zero() -> None:
@@ -57,12 +68,11 @@ def test_the_heartbeat_counts_what_the_metrics_count() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.lanes_paused(LANE.channel, {LANE.priority})
     metrics.claimed({LANE: 3})
-    metrics.attempt_finished(LANE, OutcomeClass.DELIVERED, 0.1)
-    metrics.attempt_finished(LANE, OutcomeClass.TRANSIENT, 0.1)
+    attempted(metrics, OutcomeClass.DELIVERED)
+    attempted(metrics, OutcomeClass.TRANSIENT)
     metrics.settled(LANE, Status.DELIVERED)
     metrics.settled(LANE, Status.RETRYING)
-    metrics.released(LANE)
-    metrics.released(LANE)
+    metrics.released({LANE: 2})
 
     assert len(metrics.lane_readings()) == len(LANES)
     [reading] = [r for r in metrics.lane_readings() if r.attempts]
@@ -76,9 +86,9 @@ def test_the_heartbeat_counts_what_the_metrics_count() -> None:
 def test_the_heartbeat_says_how_long_a_lane_s_attempts_took() -> None:
     metrics = Metrics(CollectorRegistry())
     for _ in range(94):
-        metrics.attempt_finished(LANE, OutcomeClass.DELIVERED, 0.1)
+        attempted(metrics, OutcomeClass.DELIVERED)
     for _ in range(6):
-        metrics.attempt_finished(LANE, OutcomeClass.DELIVERED, 4.0)
+        attempted(metrics, OutcomeClass.DELIVERED, 4.0)
 
     said = {
         Lane(r.channel, r.priority): r.latency_p95_seconds
@@ -92,15 +102,37 @@ def test_the_heartbeat_says_how_long_a_lane_s_attempts_took() -> None:
 def test_a_provider_s_attempts_are_counted_by_how_they_ended() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.provider_used("acme")
-    metrics.provider_attempted("acme", OutcomeClass.DELIVERED)
-    metrics.provider_attempted("acme", OutcomeClass.THROTTLED)
-    metrics.provider_attempted("acme", OutcomeClass.THROTTLED)
+    attempted(metrics, OutcomeClass.DELIVERED, provider="acme")
+    attempted(metrics, OutcomeClass.THROTTLED, provider="acme")
+    attempted(metrics, OutcomeClass.THROTTLED, provider="acme")
     metrics.provider_used("acme")  # its route was read again
 
     counts = metrics.provider_attempts("acme")
 
     assert counts[OutcomeClass.THROTTLED] == 2
     assert sum(counts.values()) == 3
+
+
+def test_attempts_are_shown_by_lane_by_provider_and_by_how_long_they_took() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.provider_used("acme")
+    for seconds in (0.004, 0.005, 0.3, 60.0):
+        attempted(metrics, OutcomeClass.TRANSIENT, seconds, "acme")
+    attempted(metrics, OutcomeClass.UNROUTABLE, 0.0)
+
+    shown = generate_latest(registry).decode()
+
+    sms, name = 'channel="sms"', "tocsin_attempt_duration_seconds"
+    lane = f'{sms},outcome="transient",priority="high"'
+    assert f"tocsin_attempts_total{{{lane}}} 4.0\n" in shown
+    provider = 'outcome="transient",provider="acme"'
+    assert f"tocsin_provider_attempts_total{{{provider}}} 4.0\n" in shown
+    for bound, count in (("0.005", 3), ("0.25", 3), ("0.5", 4), ("10.0", 4)):
+        assert f'{name}_bucket{{{sms},le="{bound}"}} {count}.0\n' in shown
+    assert f'{name}_bucket{{{sms},le="+Inf"}} 5.0\n' in shown
+    assert f"{name}_count{{{sms}}} 5.0\n" in shown
+    assert f"{name}_sum{{{sms}}} 60.309\n" in shown
 
 
 def test_waiting_for_tokens_adds_up() -> None:
