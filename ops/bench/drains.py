@@ -3,10 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import psutil
 
 from ops.bench import floors
 from ops.bench.figures import Figure
 from ops.bench.mesh import SEND, Mesh, through
+from ops.bench.stack import listener
 
 GROUP = 500
 #: As many as a dispatcher has.
@@ -21,34 +25,66 @@ async def measure(
     """Drain ``count`` notifications into nothing, and again into a sandbox."""
     await mesh.clear()
     bare_loop = await floors.fetch_claim_settle(mesh.ledger, mesh.bus, count, GROUP)
+    drained = await _drain(mesh, count, TOCSIN_DISPATCHER_PROVIDER="noop")
     yield Figure(
         name="drain, no provider call",
-        rate=await _drain(mesh, count, TOCSIN_DISPATCHER_PROVIDER="noop"),
+        rate=drained.rate,
         unit="ntf/s",
         floor=bare_loop,
         floor_name=f"bare fetch + claim + settle, groups of {GROUP}",
     )
     async with mesh.sandbox() as sandbox:
-        bare_sends = await floors.bare_sends(
-            sandbox, floor_seconds, SENDS_IN_FLIGHT, SEND
-        )
+        bare = await _bare_sends(sandbox, floor_seconds)
+        drained = await _drain(mesh, count, **through(sandbox))
         yield Figure(
             name="drain, HTTP sandbox",
-            rate=await _drain(mesh, count, **through(sandbox)),
+            rate=drained.rate,
             unit="ntf/s",
-            floor=bare_sends,
+            floor=bare.rate,
             floor_name="bare HTTP client loop on the sandbox",
+            notes={
+                "both bare loops in turn ntf/s": 1 / (1 / bare_loop + 1 / bare.rate),
+                "processor µs a send": drained.processor_us,
+                "of the bare loop": bare.processor_us,
+            },
         )
 
 
-async def _drain(mesh: Mesh, count: int, **environment: str) -> float:
+class _Sent(NamedTuple):
+    """How fast one process sent, and what each send took of its processor time."""
+
+    rate: float
+    processor_us: float
+
+
+async def _bare_sends(sandbox: str, seconds: float) -> _Sent:
+    process = psutil.Process()
+    used = _used_seconds(process)
+    begun = time.perf_counter()
+    rate = await floors.bare_sends(sandbox, seconds, SENDS_IN_FLIGHT, SEND)
+    count = rate * (time.perf_counter() - begun)
+    return _Sent(rate, (_used_seconds(process) - used) / count * 1e6)
+
+
+async def _drain(mesh: Mesh, count: int, **environment: str) -> _Sent:
     """Fill the lane through the gateway, start one dispatcher, and time it to empty."""
     await mesh.clear()
     await mesh.fill(count)
-    async with mesh.dispatcher(**environment):
-        begun, first = time.perf_counter(), await mesh.waiting()
+    async with mesh.dispatcher(**environment) as address:
+        process = listener(address)
+        begun, first, used = (
+            time.perf_counter(),
+            await mesh.waiting(),
+            _used_seconds(process),
+        )
         moves = [move async for move in emptying(mesh)]
-    return first / (moves[-1][0] - begun)
+        used = _used_seconds(process) - used
+    return _Sent(first / (moves[-1][0] - begun), used / first * 1e6)
+
+
+def _used_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 async def emptying(mesh: Mesh) -> AsyncIterator[tuple[float, int]]:

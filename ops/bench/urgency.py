@@ -48,6 +48,7 @@ async def measure(mesh: Mesh, seconds: float) -> AsyncIterator[Figure]:
             idle = await _latencies(mesh, sandbox, case, seconds)
             await mesh.clear()
             await mesh.fill(case.backlog, priority="low")
+            await mesh.write_out()
             loaded = await _latencies(mesh, sandbox, case, seconds)
             misses = []
             if loaded[1] > _AT_MOST_TIMES * idle[1]:

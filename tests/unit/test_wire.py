@@ -1,6 +1,7 @@
 import pytest
+from nats.aio.client import Client
 
-from ops.runtime.wire import compose
+from ops.runtime.wire import WireClient, compose
 
 
 def test_a_publish_without_headers() -> None:
@@ -31,3 +32,30 @@ def test_a_header_cannot_break_out_of_its_line(value: str) -> None:
         compose("a", b"", headers={"X": value})
     with pytest.raises(ValueError, match="line break"):
         compose("a", b"", headers={value: "x"})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Nats-Msg-Id: 0190.2\r\nTocsin-Correlation-Id: a:b\r\n\r\n",
+        b"A:b\r\nC:\td \r\nEmpty:\r\n\r\n",
+        b"Twice: 1\r\nTwice: 2\r\n",
+        b"no header\r\nwith space: x\r\nB: y\r\n",
+        "Größe: 1\r\nName: Größe\r\n".encode(),
+        b"Broken: \xff\xfe\r\n",
+        b"",
+    ],
+)
+def test_headers_are_read_as_the_client_reads_them(raw: bytes) -> None:
+    assert WireClient._parse_header_lines(raw) == Client._parse_header_lines(raw)
+
+
+async def test_the_client_asks_for_what_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        WireClient, "_parse_header_lines", lambda _, raw: {"Raw": str(raw)}
+    )
+    read = await WireClient()._process_headers(b"NATS/1.0\r\nA: b\r\n\r\n")
+
+    assert read == {"Raw": str(b"A: b\r\n\r\n")}

@@ -71,6 +71,25 @@ async def test_two_messages_of_a_claim_that_was_not_answered_are_one_claim(
     await beside.close()
 
 
+async def test_a_claim_that_is_held_is_not_made_again_though_its_lease_ran_out(
+    ledger: Ledger, bus: Bus
+) -> None:
+    """Nor does a second message of it, which is let go, make that forgotten."""
+    [id_] = await seed_notifications(ledger, None, 1, priority=Priority.HIGH)
+    claims = claims_over(ledger, bus)
+    first, second, third, fourth = (Holding(id_, LANE, f"reply.{n}") for n in range(4))
+    assert await claims.claim([first]) == [first]
+    await ledger.pool.execute(
+        "UPDATE notification SET lease_until = now() - '1s'::interval"
+    )
+
+    assert await claims.claim([second]) == []
+    await claims.put_back([second])
+    assert await claims.claim([third]) == []
+    await claims.put_back([third, first])
+    assert await claims.claim([fourth]) == [fourth]
+
+
 async def test_a_statement_is_given_up_though_its_server_says_nothing_any_more(
     ledger: Ledger, settings: MeshSettings
 ) -> None:
