@@ -1,7 +1,7 @@
 """Counts the calls of providers.
 
-These are the only metrics that are counted one by one: all others are by groups. Plain numbers,
-which are put into the library's form when somebody looks, cost a fifth of its counters.
+Of all metrics these are counted most often. Plain numbers, which are put into the library's
+form when somebody looks, cost a fifth of its counters.
 """
 
 from bisect import bisect_left
@@ -15,12 +15,12 @@ from prometheus_client.registry import Collector
 from contracts.channels import LANES, Channel, Lane
 from contracts.outcomes import OutcomeClass
 
-#: Upper bounds of the latencies that are told apart, in seconds.
-_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_LABELS = (*map(str, _BOUNDS), "+Inf")
+#: Upper bounds of the durations that are told apart, in seconds.
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LABELS = (*map(str, BOUNDS), "+Inf")
 
 
-class Durations:
+class _Durations:
     """How long the calls for one channel took."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Durations:
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        self._counts[bisect_left(_BOUNDS, seconds)] += 1
+        self._counts[bisect_left(BOUNDS, seconds)] += 1
         self._sum_seconds += seconds
 
     def show_in(self, family: HistogramMetricFamily, channel: Channel) -> None:
@@ -44,7 +44,7 @@ class Attempts(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self._by_lane = {lane: dict.fromkeys(OutcomeClass, 0) for lane in LANES}
         self._by_provider: dict[str, dict[OutcomeClass, int]] = {}
-        self._durations = {channel: Durations() for channel in Channel}
+        self._durations = {channel: _Durations() for channel in Channel}
         registry.register(self)
 
     def ended(
@@ -71,6 +71,10 @@ class Attempts(Collector):
     def show(self, provider: str) -> None:
         """Show a provider's numbers from now on, at zero."""
         self._by_provider.setdefault(provider, dict.fromkeys(OutcomeClass, 0))
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the metrics, by whose names the registry knows this."""
+        return self.collect()
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics as they are now."""

@@ -35,12 +35,18 @@ class Deadline:
             return await call
         except asyncio.CancelledError:
             # Whoever else cancelled the task meant more than this call.
-            if self._is_overdue and not self._task.uncancel():
+            if self._is_overdue and not self._take_back():
                 raise TimeoutError from None
             raise
         finally:
             self._until = math.inf
-            self._is_overdue = False
+            if self._is_overdue:  # and the call made nothing of it
+                self._take_back()
+
+    def _take_back(self) -> int:
+        """Undo the cancellation, and return how many others there are."""
+        self._is_overdue = False
+        return self._task.uncancel()
 
     def look(self, now: float) -> None:
         """Cancel the call if it is late."""

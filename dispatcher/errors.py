@@ -8,8 +8,6 @@ DispatcherError
 └── RoutesInvalid          the routes cannot be read, or name a provider that cannot be opened
 """
 
-import traceback
-
 
 class DispatcherError(Exception):
     """Base of the errors of this package."""
@@ -33,8 +31,3 @@ class RetriesInvalid(DispatcherError):
 
 class RoutesInvalid(DispatcherError):
     """The routes cannot be read, or name a provider that cannot be opened."""
-
-
-def frames(error: BaseException) -> list[str]:
-    """Return where an exception came from, without its text."""
-    return traceback.format_tb(error.__traceback__)

@@ -68,7 +68,7 @@ class Leases:
 
     @property
     def claimed_ids(self) -> Set[UUID]:
-        """Return the notifications whose lease this process knows it has."""
+        """Return the notifications whose lease this process knows it has, now and later on."""
         return self._claimed_ids
 
     def lost_leases(self) -> list[int]:

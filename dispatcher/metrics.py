@@ -1,4 +1,4 @@
-"""Every metric of the dispatcher, and the counts its heartbeat carries."""
+"""The metrics of the dispatcher, and the counts its heartbeat carries."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -11,7 +11,7 @@ from contracts.channels import LANES, Channel, Lane, Priority
 from contracts.lifecycle import Status
 from contracts.mesh import LaneReading
 from contracts.outcomes import OutcomeClass
-from dispatcher.attempts import Attempts
+from dispatcher.attempts import BOUNDS, Attempts
 from dispatcher.windows import Window
 
 #: Why a message that came was not sent.
@@ -36,7 +36,6 @@ _BREAKER_VALUES = {
 _GROUP_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 #: What a lane's latency is said of.
 _LATENCY_WINDOW_SECONDS = 60.0
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class _LaneCounts:
@@ -103,7 +102,7 @@ class Metrics:
         self._settle_seconds = Histogram(
             "tocsin_settle_duration_seconds",
             "From taking a group of outcomes to its commit, repeats included.",
-            buckets=_SECONDS,
+            buckets=BOUNDS,
             registry=registry,
         )
         self._leases_lost = Counter(
@@ -281,7 +280,7 @@ class Metrics:
         for lane, count in by_lane.items():
             self._lanes[lane].in_flight -= count
 
-    def settled(self, lane: Lane, status: Status, count: int = 1) -> None:
+    def settled(self, lane: Lane, status: Status, count: int) -> None:
         """Count claims whose outcome is in the ledger."""
         self._settlements[lane, status].inc(count)
         self._lanes[lane].by_status[status] += count

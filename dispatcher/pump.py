@@ -40,7 +40,7 @@ _PUT_BACK_SECONDS = 1.0
 _URGENT_AHEAD = 16
 _EVERY_LANE = frozenset(Priority)
 #: Which lanes' messages are claimed together, and by how many statements at once.
-_CLAIMS = {frozenset({URGENT}): 2, _EVERY_LANE - {URGENT}: 1}
+_CLAIMS = {(URGENT,): 2, tuple(p for p in Priority if p is not URGENT): 1}
 _MAY_COME = {Passage.OPEN: None, Passage.PROBE: 1, Passage.SHUT: 0}
 
 

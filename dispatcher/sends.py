@@ -14,10 +14,10 @@ from contracts.channels import Channel, Lane, Priority
 from contracts.outcomes import OutcomeClass
 from contracts.tracing import continue_trace
 from dispatcher import retries
+from dispatcher.bugs import log_bug
 from dispatcher.crews import Crew
 from dispatcher.deadlines import Deadline, Deadlines
 from dispatcher.demand import URGENT
-from dispatcher.errors import frames
 from dispatcher.holdings import Claim, Holding
 from dispatcher.lines import Line
 from dispatcher.metrics import Metrics
@@ -258,14 +258,4 @@ def presentable(outcome: Outcome, message: OutboundMessage) -> Outcome:
         code=short(outcome.code) if outcome.code else None,
         words=short(redact(outcome.words, message)) if outcome.words else None,
         message_id=short(outcome.message_id) if outcome.message_id else None,
-    )
-
-
-def log_bug(event: str, error: Exception, claim: Claim) -> None:
-    """Log an exception by its type and frames; its text may quote the recipient."""
-    log.error(
-        event,
-        notification_id=str(claim.id),
-        error=type(error).__name__,
-        frames=frames(error),
     )

@@ -157,7 +157,7 @@ class Unclaimed:
                 return answers.terminate(holding.reply, reason)
 
     def _fail(self, holding: Holding, failed: StatusChanged) -> bytes:
-        self._metrics.settled(holding.lane, Status.FAILED)
+        self._metrics.settled(holding.lane, Status.FAILED, 1)
         log.info(
             "notification.failed",
             notification_id=str(holding.id),

@@ -79,6 +79,8 @@ async def _drain(mesh: Mesh, count: int, **environment: str) -> _Sent:
         )
         moves = [move async for move in emptying(mesh)]
         used = _used_seconds(process) - used
+    if not moves:
+        raise SystemExit(f"{count:,} were drained before the first look: drain more")
     return _Sent(first / (moves[-1][0] - begun), used / first * 1e6)
 
 

@@ -45,6 +45,7 @@ async def measure(mesh: Mesh, seconds: float) -> AsyncIterator[Figure]:
     async with mesh.sandbox() as sandbox:
         for case in CASES:
             await _answer_after(sandbox, case.answer_ms)
+            await mesh.write_out()
             idle = await _latencies(mesh, sandbox, case, seconds)
             await mesh.clear()
             await mesh.fill(case.backlog, priority="low")

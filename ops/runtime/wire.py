@@ -1,18 +1,22 @@
-"""Writes many publishes to the bus at once.
+"""Writes many publishes to the bus at once, and reads messages for less.
 
 The client spends 10 to 15 µs on each publish, most of it on headers and on a buffer a
 message. Here a message costs about 3 µs and a whole group is one buffer. Methods of the
 client that are not public are used for it (nats-py 2.16, which the project pins).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 import nats.errors
 from nats.aio.client import Client
 
+_SPACE = re.compile(r"\s")
+_ASCII_SPACE = " \t\n\r\v\f"
+
 
 class WireClient(Client):
-    """The client, which reads the headers of a message in a quarter of the time."""
+    """The client, which reads the headers of a message in half the time."""
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
@@ -20,8 +24,9 @@ class WireClient(Client):
         found = {}
         for line in raw.decode("utf-8", "replace").split("\r\n"):
             name, colon, value = line.partition(":")
-            if colon and name.isascii() and " " not in name:
-                found[name] = value.strip()
+            name = name.strip(_ASCII_SPACE)
+            if colon and name.isascii() and not _SPACE.search(name):
+                found[name] = value.strip(_ASCII_SPACE)
         return found
 
 

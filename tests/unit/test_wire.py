@@ -43,6 +43,9 @@ def test_a_header_cannot_break_out_of_its_line(value: str) -> None:
         b"no header\r\nwith space: x\r\nB: y\r\n",
         "Größe: 1\r\nName: Größe\r\n".encode(),
         b"Broken: \xff\xfe\r\n",
+        b" Before: v\r\nAfter : v\r\nIn\tside: v\r\nIn\x0bside: v\r\nIn\x1cside: v\r\n",
+        b"\tTab: v\x0b\r\nControl\x1c: v\r\nKept: v\x1c\r\n: nameless\r\n",
+        "Space: \N{NO-BREAK SPACE}v\N{EM SPACE}\r\n".encode(),
         b"",
     ],
 )

@@ -52,3 +52,21 @@ async def test_a_task_cancelled_while_its_call_is_late_is_cancelled() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_call_that_ends_though_it_was_cancelled_leaves_the_next_its_deadline() -> (
+    None
+):
+    """As ``asyncio.wait_for`` does when its answer comes in the same pass."""
+
+    async def answer_all_the_same() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "answer"
+        raise AssertionError
+
+    with Deadlines().of_this_task() as deadline:
+        assert await deadline.keep(answer_all_the_same(), 0.01) == "answer"
+        with pytest.raises(TimeoutError):
+            await deadline.keep(asyncio.Event().wait(), 0.01)

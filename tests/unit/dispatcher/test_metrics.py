@@ -70,8 +70,8 @@ def test_the_heartbeat_counts_what_the_metrics_count() -> None:
     metrics.claimed({LANE: 3})
     attempted(metrics, OutcomeClass.DELIVERED)
     attempted(metrics, OutcomeClass.TRANSIENT)
-    metrics.settled(LANE, Status.DELIVERED)
-    metrics.settled(LANE, Status.RETRYING)
+    metrics.settled(LANE, Status.DELIVERED, 1)
+    metrics.settled(LANE, Status.RETRYING, 1)
     metrics.released({LANE: 2})
 
     assert len(metrics.lane_readings()) == len(LANES)
