@@ -7,8 +7,10 @@ from contracts.settings import MeshSettings
 from gateway.app import DIRECT
 from gateway.routing import RouteName
 from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
 from tests.integration.conftest import database_made
 from tests.integration.gateway.gateways import RunningGateway, running_gateway
+from tests.integration.gateway.spooling import Drain
 from tests.servers import Stack
 
 
@@ -58,3 +60,8 @@ async def emptied_gateway(shared_gateway: RunningGateway) -> RunningGateway:
     """The shared gateway with a ledger in which nothing was ever accepted."""
     await shared_gateway.empty()
     return shared_gateway
+
+
+@pytest.fixture
+def drain(bus: Bus, ledger: Ledger) -> Drain:
+    return Drain(bus, ledger)
