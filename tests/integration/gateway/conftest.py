@@ -6,10 +6,12 @@ import pytest_asyncio
 from contracts.settings import MeshSettings
 from gateway.app import DIRECT
 from gateway.routing import RouteName
+from ops.client import Operator
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
 from tests.integration.conftest import database_made
 from tests.integration.gateway.gateways import RunningGateway, running_gateway
+from tests.integration.gateway.operators import operator_at
 from tests.integration.gateway.spooling import Drain
 from tests.servers import Stack
 
@@ -65,3 +67,9 @@ async def emptied_gateway(shared_gateway: RunningGateway) -> RunningGateway:
 @pytest.fixture
 def drain(bus: Bus, ledger: Ledger) -> Drain:
     return Drain(bus, ledger)
+
+
+@pytest_asyncio.fixture
+async def ada(gateway: RunningGateway) -> AsyncIterator[Operator]:
+    async with operator_at(gateway) as operator:
+        yield operator

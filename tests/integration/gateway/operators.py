@@ -1,13 +1,15 @@
-"""Operators at a gateway under test, what they announce, and dispatchers to be seen."""
+"""Operators at a gateway under test, what is left of their deeds, and dispatchers to be seen."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-from contracts import messages, subjects
+from contracts import controls, messages, subjects
+from contracts.channels import Channel, Priority
 from contracts.mesh import (
     JobReading,
     LaneReading,
@@ -16,14 +18,21 @@ from contracts.mesh import (
     ServiceState,
 )
 from contracts.messages import OperatorActed
+from contracts.oversight import AuditEntry
+from contracts.topology import CONTROLS
+from gateway.audit_store import AuditStore
 from ops import client
 from ops.client import Operator
 from ops.runtime.bus import Bus
+from ops.runtime.ledger import Ledger
+from ops.runtime.values import read_value
 from tests.integration.gateway.gateways import RunningGateway
 from tests.waiting import until
 
 OPS = "/api/v1/ops"
 WHY = "the provider asked us to"
+SMS_LOW = controls.pause_key(Channel.SMS, Priority.LOW)
+SMS_RATE = controls.channel_rate_key(Channel.SMS)
 
 
 @asynccontextmanager
@@ -91,3 +100,16 @@ async def say(bus: Bus, gateway: RunningGateway, state: ServiceState) -> None:
         return f'"{state.instance}"' in text
 
     await until(heard, 20)
+
+
+async def control(bus: Bus, key: str) -> controls.AnyControl | None:
+    payload = (await read_value(bus, CONTROLS, key)).payload
+    return None if payload is None else controls.decode(payload)
+
+
+async def entries(ledger: Ledger) -> list[AuditEntry]:
+    """Return the whole audit, oldest first."""
+    store = AuditStore(ledger)
+    newest = UUID(int=(1 << 128) - 1)
+    found = await store.of("default").entries(newest, 1000, None, of_everyone=True)
+    return found[::-1]

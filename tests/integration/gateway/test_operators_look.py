@@ -1,12 +1,10 @@
 """What operators see: lanes, providers, processes, jobs, and notifications they look for."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from contracts import controls, subjects
 from contracts.breakers import BreakerCondition, BreakerState
@@ -33,17 +31,11 @@ from tests.integration.gateway.gateways import (
     SMS,
     RunningGateway,
 )
-from tests.integration.gateway.operators import OPS, operator_at, say, state_of
+from tests.integration.gateway.operators import OPS, say, state_of
 from tests.rows import insert, notification
 from tests.waiting import until
 
 NUMBER = "+15555550142"
-
-
-@pytest_asyncio.fixture
-async def ada(gateway: RunningGateway) -> AsyncIterator[Operator]:
-    async with operator_at(gateway) as operator:
-        yield operator
 
 
 async def test_lanes_show_what_waits_what_is_held_and_the_limit(
