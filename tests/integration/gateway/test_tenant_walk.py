@@ -146,7 +146,7 @@ OPEN = {
     ("GET", "/docs/openapi.json"): "/docs/openapi.json",
     ("GET", "/docs/openapi.yaml"): "/docs/openapi.yaml",
 }
-#: No key opens these, and nothing that is not signed: test_receipts.py.
+#: No key opens these, and nothing that is not signed: receipts/test_signed.py.
 SIGNED = {("POST", "/api/v1/receipts/<provider>"): "/api/v1/receipts/acme"}
 
 
