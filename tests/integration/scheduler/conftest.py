@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry
 from ops.runtime.absence import Absence
 from ops.runtime.bus import Bus
 from ops.runtime.ledger import Ledger
+from scheduler.dead_letters import DeadLetters
 from scheduler.metrics import Metrics
 from scheduler.publisher import Publisher
 from scheduler.store import Store
@@ -40,3 +41,14 @@ def undelivered(
     bus: Bus, store: Store, publisher: Publisher, metrics: Metrics, absence: Absence
 ) -> Undelivered:
     return Undelivered(bus, store, publisher, metrics, absence)
+
+
+@pytest.fixture
+def dead_letters(
+    bus: Bus,
+    store: Store,
+    publisher: Publisher,
+    undelivered: Undelivered,
+    metrics: Metrics,
+) -> DeadLetters:
+    return DeadLetters(bus, store, publisher, undelivered, metrics)
