@@ -4,12 +4,10 @@ Bounds of time allow for a busy machine: a change that went unheard would take f
 """
 
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from nats.js.api import ConsumerInfo
 
 from contracts import controls, topology
@@ -20,7 +18,7 @@ from contracts.topology import NOTIFY
 from ops.runtime.bus import Bus
 from ops.runtime.controls import clear_control, set_control
 from ops.runtime.ledger import Ledger
-from tests.integration.dispatcher.endpoint import Endpoint, Gate, running_endpoint
+from tests.integration.dispatcher.endpoint import Endpoint, Gate
 from tests.integration.dispatcher.running import (
     Running,
     dispatcher_settings,
@@ -37,12 +35,6 @@ SMS = controls.pause_key(Channel.SMS)
 
 def pause() -> Pause:
     return Pause(by="me", at=datetime.now(UTC))
-
-
-@pytest_asyncio.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    async with running_endpoint() as endpoint:
-        yield endpoint
 
 
 async def consumer(bus: Bus, priority: Priority = Priority.NORMAL) -> ConsumerInfo:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest_asyncio
@@ -17,7 +17,6 @@ from tests.integration.dispatcher.endpoint import (
     Endpoint,
     Gate,
     Reply,
-    running_endpoint,
 )
 from tests.integration.dispatcher.running import (
     bus_is_empty,
@@ -31,12 +30,6 @@ from tests.integration.dispatcher.running import (
 from tests.integration.factories import seed_notifications
 from tests.servers import Nats, paused
 from tests.waiting import until
-
-
-@pytest_asyncio.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    async with running_endpoint() as endpoint:
-        yield endpoint
 
 
 @pytest_asyncio.fixture

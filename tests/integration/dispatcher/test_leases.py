@@ -1,7 +1,7 @@
 """One lease, one sender: who may send, who may settle, and what a lost lease leads to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,6 @@ from tests.integration.dispatcher.endpoint import (
     Endpoint,
     Gate,
     Reply,
-    running_endpoint,
 )
 from tests.integration.dispatcher.running import (
     bus_is_empty,
@@ -45,12 +44,6 @@ from tests.relay import relay
 from tests.waiting import until
 
 LANE = Lane(Channel.SMS, Priority.NORMAL)
-
-
-@pytest_asyncio.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    async with running_endpoint() as endpoint:
-        yield endpoint
 
 
 @pytest_asyncio.fixture

@@ -3,10 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 import structlog
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -23,7 +21,7 @@ from ops.runtime.bus import Bus
 from ops.runtime.controls import Controls
 from ops.runtime.ledger import Ledger
 from ops.runtime.limits import open_redis
-from tests.integration.dispatcher.endpoint import Endpoint, Gate, running_endpoint
+from tests.integration.dispatcher.endpoint import Endpoint, Gate
 from tests.integration.dispatcher.running import (
     dispatcher_settings,
     have_status,
@@ -35,12 +33,6 @@ from tests.waiting import until
 NOWHERE = "redis://127.0.0.1:1/0"
 #: What a bucket may gain between two questions on a busy machine.
 BROUGHT_AT_MOST = 5
-
-
-@pytest_asyncio.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    async with running_endpoint() as endpoint:
-        yield endpoint
 
 
 def pacing_over(

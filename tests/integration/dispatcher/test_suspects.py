@@ -1,10 +1,9 @@
 """What lost its dispatcher is sent few at a time, and given up when it has lost five."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 
 from contracts.channels import Channel, Lane, Priority
 from contracts.lifecycle import LOST_LEASES_AT_MOST
@@ -18,7 +17,6 @@ from tests.integration.dispatcher.endpoint import (
     Endpoint,
     Gate,
     Reply,
-    running_endpoint,
 )
 from tests.integration.dispatcher.running import (
     bus_is_empty,
@@ -34,12 +32,6 @@ from tests.waiting import until
 
 LANE = Lane(Channel.SMS, Priority.NORMAL)
 ROOM = suspects.room([])
-
-
-@pytest_asyncio.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    async with running_endpoint() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
