@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from random import Random
+from typing import Any
 
 from contracts.channels import Channel
+from dispatcher.sends import Sends
 from dispatcher.turnstiles import Turnstile
 
 CROWD = 200
@@ -122,3 +125,14 @@ async def test_every_channel_moves_even_when_the_share_is_used_up() -> None:
 
     async with asyncio.timeout(3):
         await asyncio.gather(*(task for crowd in crowds for task in crowd.tasks))
+
+
+async def test_a_dispatcher_that_drains_opens_it() -> None:
+    turnstile = Turnstile(0.3)
+    turnstile.narrow(1)
+    nobody: Any = None
+    sends = Sends({}, {}, nobody, nobody, nobody, Random(), {}, turnstile)
+
+    await sends.drain(0)
+
+    assert not turnstile.is_narrow
