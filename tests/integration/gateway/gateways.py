@@ -48,6 +48,13 @@ class RunningGateway:
         await response.read()
         return response
 
+    async def post_under(self, key: str) -> aiohttp.ClientResponse:
+        """Post an SMS under a key, again while another request under it is in progress."""
+        while True:
+            response = await self.post(Idempotency_Key=key)
+            if response.status != 409:
+                return response
+
     async def get(self, path: str, **headers: str) -> aiohttp.ClientResponse:
         response = await self.http.get(path, headers=spelled(headers))
         await response.read()

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-import aiohttp
 import pytest
 
 from contracts import spool
@@ -42,13 +41,6 @@ async def test_one_key_is_one_notification_whichever_gateway_is_asked(
     drain: Drain,
 ) -> None:
     """Without Redis: the spool by itself keeps keys apart, and the ledger after it."""
-
-    async def post(gateway: RunningGateway, key: str) -> aiohttp.ClientResponse:
-        while True:
-            response = await gateway.post(Idempotency_Key=key)
-            if response.status != 409:
-                return response
-
     ours = MeshSettings.model_validate(
         settings.model_dump(mode="json") | {"redis_url": "redis://127.0.0.1:9/0"}
     )
@@ -59,7 +51,11 @@ async def test_one_key_is_one_notification_whichever_gateway_is_asked(
         keys = [f"key {n}" for n in range(20)]
         async with away(servers, one, other):
             responses = await asyncio.gather(
-                *(post(gateway, key) for key in keys for gateway in (one, other, one))
+                *(
+                    gateway.post_under(key)
+                    for key in keys
+                    for gateway in (one, other, one)
+                )
             )
             changed = await one.post(SMS | {"content": "x"}, Idempotency_Key=keys[0])
             assert changed.status == 409
@@ -67,10 +63,10 @@ async def test_one_key_is_one_notification_whichever_gateway_is_asked(
         assert len({await r.text() for r in responses}) == 20
         assert await stored(bus, SPOOL) == 20
 
-        again = await asyncio.gather(*(post(other, key) for key in keys))
+        again = await asyncio.gather(*(other.post_under(key) for key in keys))
         assert {r.status for r in again} == {200}, "known before they are moved"
         await drain.until_empty()
-        more = await asyncio.gather(*(post(one, key) for key in keys))
+        more = await asyncio.gather(*(one.post_under(key) for key in keys))
         assert {r.status for r in more} == {200}, "and after"
         assert {await r.text() for r in (*again, *more)} == {
             await r.text() for r in responses

@@ -11,7 +11,6 @@ from tests.integration.gateway.blocking import blocked_ledger
 from tests.integration.gateway.gateways import (
     NOTIFICATIONS,
     SMS,
-    RunningGateway,
     running_gateway,
 )
 from tests.integration.gateway.processes import logged, process
@@ -26,19 +25,13 @@ async def count(ledger: Ledger) -> int:
 async def test_duplicates_at_two_gateways_are_one_notification(
     settings: MeshSettings, bus: Bus, ledger: Ledger
 ) -> None:
-    async def post(gateway: RunningGateway, key: str) -> aiohttp.ClientResponse:
-        while True:
-            response = await gateway.post(Idempotency_Key=key)
-            if response.status != 409:
-                return response
-
     async with (
         running_gateway(settings) as one,
         running_gateway(settings.model_copy(update={"instance": "other"})) as other,
     ):
         keys = [f"key {n}" for n in range(20)]
         responses = await asyncio.gather(
-            *(post(gateway, key) for key in keys for gateway in (one, other, one))
+            *(gateway.post_under(key) for key in keys for gateway in (one, other, one))
         )
     assert [r.status for r in responses].count(202) == 20
     assert [r.status for r in responses].count(200) == 40
