@@ -283,21 +283,21 @@ class Lanes:
 
         A message that is no notification is ended and logged.
         """
+        views = [self.views[priority] for priority in priorities]
+        arrived = [(view.lane, msg) for view in views for msg in view.arrived]
+        for view in views:
+            view.arrived = []
         holdings = []
         malformed = []
-        for view in [self.views[priority] for priority in priorities]:
-            arrived, view.arrived = view.arrived, []
-            for msg in arrived:
-                try:
-                    id_ = _decode(msg.data).notification_id
-                except msgspec.DecodeError as error:
-                    log.warning(
-                        "message.malformed", lane=str(view.lane), error=str(error)
-                    )
-                    self._metrics.unclaimed(self._channel, "malformed")
-                    malformed.append(answers.terminate(msg.reply, "malformed"))
-                    continue
-                holdings.append(Holding(id_, view.lane, msg.reply))
+        for lane, msg in arrived:
+            try:
+                id_ = _decode(msg.data).notification_id
+            except msgspec.DecodeError as error:
+                log.warning("message.malformed", lane=str(lane), error=str(error))
+                self._metrics.unclaimed(self._channel, "malformed")
+                malformed.append(answers.terminate(msg.reply, "malformed"))
+                continue
+            holdings.append(Holding(id_, lane, msg.reply))
         if malformed:
             await self._answers.send(malformed)
         return holdings

@@ -10,7 +10,7 @@ import psutil
 from ops.bench import floors
 from ops.bench.figures import Figure
 from ops.bench.mesh import SEND, Mesh, through
-from ops.bench.stack import listener
+from ops.bench.stack import listener, processor_seconds
 
 GROUP = 500
 #: As many as a dispatcher has.
@@ -59,11 +59,11 @@ class _Sent(NamedTuple):
 
 async def _bare_sends(sandbox: str, seconds: float) -> _Sent:
     process = psutil.Process()
-    used = _used_seconds(process)
+    used = processor_seconds(process)
     begun = time.perf_counter()
     rate = await floors.bare_sends(sandbox, seconds, SENDS_IN_FLIGHT, SEND)
     count = rate * (time.perf_counter() - begun)
-    return _Sent(rate, (_used_seconds(process) - used) / count * 1e6)
+    return _Sent(rate, (processor_seconds(process) - used) / count * 1e6)
 
 
 async def _drain(mesh: Mesh, count: int, **environment: str) -> _Sent:
@@ -72,21 +72,13 @@ async def _drain(mesh: Mesh, count: int, **environment: str) -> _Sent:
     await mesh.fill(count)
     async with mesh.dispatcher(**environment) as address:
         process = listener(address)
-        begun, first, used = (
-            time.perf_counter(),
-            await mesh.waiting(),
-            _used_seconds(process),
-        )
+        used = processor_seconds(process)
+        begun, first = time.perf_counter(), await mesh.waiting()
         moves = [move async for move in emptying(mesh)]
-        used = _used_seconds(process) - used
+        used = processor_seconds(process) - used
     if not moves:
         raise SystemExit(f"{count:,} were drained before the first look: drain more")
     return _Sent(first / (moves[-1][0] - begun), used / first * 1e6)
-
-
-def _used_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 async def emptying(mesh: Mesh) -> AsyncIterator[tuple[float, int]]:

@@ -17,7 +17,7 @@ from contracts.lifecycle import Status
 from contracts.messages import StatusChanged
 from ops.bench.figures import Figure
 from ops.bench.followers import Follower, Tally, open_followers
-from ops.bench.stack import listener
+from ops.bench.stack import listener, processor_seconds
 from ops.runtime.bus import Bus
 from ops.runtime.publisher import announce
 
@@ -106,7 +106,7 @@ class LiveBench:
         """Publish changes of every notification, as fast as the frames of them come."""
         rounds = _ROUNDS if heard_by == 1 else _ROUNDS * 10
         already = self._tally.frames
-        cpu = sum(self._process.cpu_times()[:2])
+        cpu = processor_seconds(self._process)
         begun = time.perf_counter()
         published = 0
         for sequence in range(_FIRST_SEQUENCE, _FIRST_SEQUENCE + rounds):
@@ -119,7 +119,7 @@ class LiveBench:
         await self._tally.reach(already + published * heard_by)
         took = time.perf_counter() - begun
         frames = published * heard_by
-        spent = sum(self._process.cpu_times()[:2]) - cpu
+        spent = processor_seconds(self._process) - cpu
         return Figure(
             name=f"frames, {name}",
             rate=frames / took,

@@ -118,7 +118,7 @@ class Mesh:
         await self.ledger.pool.execute(
             "TRUNCATE notification, notification_event, batch, idempotency_key, outbox_group"
         )
-        await self.ledger.pool.execute("CHECKPOINT")
+        await self.write_out()
 
 
 def through(sandbox: str) -> dict[str, str]:

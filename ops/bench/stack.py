@@ -80,6 +80,12 @@ def listener(address: str) -> psutil.Process:
     raise SystemExit("a service of the bench is gone")
 
 
+def processor_seconds(process: psutil.Process) -> float:
+    """Return how long a process has been on a processor."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 async def _ready(process: asyncio.subprocess.Process, address: str) -> None:
     async with aiohttp.ClientSession() as http, asyncio.timeout(_READY_WITHIN_SECONDS):
         while True:

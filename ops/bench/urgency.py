@@ -45,7 +45,7 @@ async def measure(mesh: Mesh, seconds: float) -> AsyncIterator[Figure]:
     async with mesh.sandbox() as sandbox:
         for case in CASES:
             await _answer_after(sandbox, case.answer_ms)
-            await mesh.write_out()
+            await mesh.clear()
             idle = await _latencies(mesh, sandbox, case, seconds)
             await mesh.clear()
             await mesh.fill(case.backlog, priority="low")
@@ -67,7 +67,6 @@ async def measure(mesh: Mesh, seconds: float) -> AsyncIterator[Figure]:
                 },
                 misses=misses,
             )
-            await mesh.clear()
 
 
 async def _latencies(
