@@ -19,7 +19,8 @@ from typing import Any
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
-_CAP_DAC_OVERRIDE = 1
+_PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 27, 28, 1 << 2
+_CAP_DAC_OVERRIDE, _CAP_SETPCAP = 1 << 1, 1 << 8
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -44,12 +45,23 @@ def become(libc: Any, uid: int, gid: int) -> None:
     os.setgid(gid)
     os.setuid(uid)
     if linux:
-        sets = (_Sets * 2)()
-        bit = 1 << _CAP_DAC_OVERRIDE
-        sets[0].effective = sets[0].permitted = sets[0].inheritable = bit
-        header = _Header(_CAPABILITY_VERSION_3, 0)
-        if libc.capset(ctypes.byref(header), ctypes.byref(sets)) == 0:
-            libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
+        if _hold(libc, _CAP_DAC_OVERRIDE | _CAP_SETPCAP):
+            # Postgres looks for its programs with access(2), which takes the capabilities
+            # of an ordinary user away unless this is set; see capabilities(7).
+            bits = libc.prctl(_PR_GET_SECUREBITS, 0, 0, 0, 0)
+            libc.prctl(_PR_SET_SECUREBITS, bits | _NO_SETUID_FIXUP, 0, 0, 0)
+        if _hold(libc, _CAP_DAC_OVERRIDE):
+            number = _CAP_DAC_OVERRIDE.bit_length() - 1
+            libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
+
+
+def _hold(libc: Any, capabilities: int) -> bool:
+    """Hold these capabilities and no other, or say that they may not all be held."""
+    sets = (_Sets * 2)()
+    sets[0].effective = sets[0].permitted = capabilities
+    sets[0].inheritable = capabilities & _CAP_DAC_OVERRIDE
+    header = _Header(_CAPABILITY_VERSION_3, 0)
+    return bool(libc.capset(ctypes.byref(header), ctypes.byref(sets)) == 0)
 
 
 def main(parent: int, orphan_signal: int, user: str, program: list[str]) -> None:

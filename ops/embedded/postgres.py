@@ -79,9 +79,10 @@ class Cluster:
     async def prepare(self) -> None:
         """Make the cluster if there is none, and clear what a killed server left."""
         if user := privileges.postgres_user(self.path):
-            needed = [self.path, self.programs / "postgres"]
             if not privileges.open_every_door():
-                privileges.check_way(user, needed)
+                privileges.check_way(user, [self.path])
+            if not privileges.run_behind_doors():
+                privileges.check_way(user, [self.programs / "postgres"])
         if not self.path.exists():
             await self._initialise(user)
         self.sweep()

@@ -10,7 +10,7 @@ from pathlib import Path
 from ops.embedded.errors import FolderUnusable
 
 _NOBODY = 65534
-_CAP_DAC_OVERRIDE = 1
+_CAP_DAC_OVERRIDE, _CAP_SETPCAP = 1 << 1, 1 << 8
 
 
 def postgres_user(cluster: Path) -> tuple[int, int] | None:
@@ -36,11 +36,20 @@ def give(path: Path, user: tuple[int, int]) -> None:
 
 def open_every_door() -> bool:
     """Say whether this root holds the capability that the launcher hands on."""
+    return _holds(_CAP_DAC_OVERRIDE)
+
+
+def run_behind_doors() -> bool:
+    """Say whether what the launcher hands on lets Postgres find its programs as well."""
+    return _holds(_CAP_DAC_OVERRIDE | _CAP_SETPCAP)
+
+
+def _holds(capabilities: int) -> bool:
     if sys.platform != "linux":
         return False
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapPrm:"):
-            return bool(int(line.split()[1], 16) >> _CAP_DAC_OVERRIDE & 1)
+            return int(line.split()[1], 16) & capabilities == capabilities
     return False
 
 

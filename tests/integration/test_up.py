@@ -16,6 +16,8 @@ from click.testing import CliRunner
 
 from ops.cli import main
 from ops.cli.up import curl
+from ops.embedded import launch as launcher
+from ops.embedded.privileges import run_behind_doors
 from tests.integration import small_stack
 from tests.waiting import until
 
@@ -234,6 +236,29 @@ def test_it_says_when_the_disk_is_nearly_full(mounted: Callable[[str], Path]) ->
     disk = mounted("size=16m")
 
     assert "16 MB free" in refused("--data", str(disk / "data"))
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or not run_behind_doors(), reason="needs root with capabilities"
+)
+def test_who_is_no_longer_root_finds_programs_in_a_private_folder(
+    tmp_path: Path,
+) -> None:
+    """As in a clone in a folder that ``mktemp -d`` made."""
+    program = tmp_path / "private" / "program"
+    program.parent.mkdir(mode=0o700)
+    program.touch(mode=0o755)
+    says = f"import os; print(os.getuid(), os.access({str(program)!r}, os.X_OK))"
+    launch = [sys.executable, "-S", launcher.__file__, str(os.getpid()), "2"]
+
+    run = subprocess.run(
+        [*launch, "65534:65534", sys.executable, "-c", says],
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+
+    assert (run.stdout, run.stderr) == ("65534 True\n", "")
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
